@@ -1,0 +1,128 @@
+import { Cron } from 'croner';
+import { z } from 'zod';
+import { readDestination, type Destination } from './destination.ts';
+import { Failure } from './failure.ts';
+
+/** What the operator decides, validated. */
+export interface Settings {
+  /** Where the repository lives; `undefined` as long as the option is empty. */
+  readonly destination: Destination | undefined;
+  readonly walArchiving: boolean;
+  readonly archiveTimeoutSeconds: number;
+  readonly compressionLevel: number;
+  readonly backupSchedule: Schedule | undefined;
+  readonly retentionCount: number;
+  readonly retentionDays: number;
+  readonly restartPostgresql: boolean;
+  /** The clusters to keep, as `15/main`; empty means the machine's only one. */
+  readonly clusters: readonly string[];
+}
+
+/** A cron expression and the zone in which it is meant; `undefined` is the host's. */
+export interface Schedule {
+  readonly expression: string;
+  readonly zone: string | undefined;
+}
+
+/** One line of the settings file: its default and its rule in words, shown when a value breaks it. */
+interface Option<T> {
+  readonly default: unknown;
+  readonly rule: string;
+  readonly schema: z.ZodType<T>;
+}
+
+function option<T>(defaultValue: unknown, rule: string, schema: z.ZodType<T>): Option<T> {
+  return { default: defaultValue, rule, schema };
+}
+
+const wholeNumber = (low: number, high: number) => z.number().int().min(low).max(high);
+
+const destinationSchema = z.string().transform((text, context): Destination | undefined => {
+  if (text === '') return undefined;
+  const read = readDestination(text);
+  if (typeof read !== 'string') return read;
+  context.addIssue(read);
+  return z.NEVER;
+});
+
+const scheduleSchema = z.string().transform((text, context): Schedule | undefined => {
+  if (text === '') return undefined;
+  const read = readSchedule(text);
+  if (typeof read !== 'string') return read;
+  context.addIssue(read);
+  return z.NEVER;
+});
+
+/** Every option of the settings file, by its name; the charm's `config.yaml` uses the same names and defaults. */
+export const options = {
+  destination: option('', 'empty, file:///an/absolute/path or /an/absolute/path', destinationSchema),
+  'wal-archiving': option(true, 'true or false', z.boolean()),
+  'archive-timeout': option(60, 'a whole number of seconds from 0 (never force) to 86400', wholeNumber(0, 86_400)),
+  'compression-level': option(1, 'a whole number from 1 to 19, the level of zstd', wholeNumber(1, 19)),
+  'backup-schedule': option('0 2 * * *', 'empty, or five cron fields with CRON_TZ=<zone> in front if wanted', scheduleSchema),
+  'retention-count': option(7, 'a whole number of backups from 1 to 10000', wholeNumber(1, 10_000)),
+  'retention-days': option(7, 'a whole number of days from 0 to 36500', wholeNumber(0, 36_500)),
+  'restart-postgresql': option(false, 'true or false', z.boolean()),
+  clusters: option([], 'a list of clusters such as 15/main', z.array(z.string().regex(/^\d+(\.\d+)?\/[^/\s]+$/))),
+};
+
+/** The name of an option. */
+export type OptionName = keyof typeof options;
+
+/** The names of all options, in the order of the table in the README. */
+export const optionNames = Object.keys(options).filter(isOptionName);
+
+function isOptionName(name: string): name is OptionName {
+  return Object.hasOwn(options, name);
+}
+
+/**
+ * Checks what stands in the settings file; what is left out has its default.
+ *
+ * A value that breaks its rule is a `settings` failure that names option, value and rule; so is an option that we don't know.
+ */
+export function parseSettings(raw: unknown): Settings {
+  const given = z.record(z.string(), z.unknown()).safeParse(raw ?? {});
+  if (!given.success) throw new Failure('settings', 'the settings are not a list of "option: value" lines');
+  for (const name of Object.keys(given.data)) {
+    if (isOptionName(name)) continue;
+    throw new Failure('settings', `the settings hold an unknown option "${name}"`, {
+      hint: `The options are ${optionNames.join(', ')}.`,
+    });
+  }
+  const take = <T>(name: OptionName, { schema, rule, default: fallback }: Option<T>): T => {
+    const value = given.data[name] ?? fallback;
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const detail = parsed.error.issues.find((issue) => issue.code === 'custom')?.message;
+    throw new Failure('settings', `option ${name} is ${JSON.stringify(value)}, it must be ${rule}${detail === undefined ? '' : ` (${detail})`}`, {
+      hint: `Correct the option ${name}; until then the last good settings stay in force where there are any.`,
+    });
+  };
+  return {
+    destination: take('destination', options.destination),
+    walArchiving: take('wal-archiving', options['wal-archiving']),
+    archiveTimeoutSeconds: take('archive-timeout', options['archive-timeout']),
+    compressionLevel: take('compression-level', options['compression-level']),
+    backupSchedule: take('backup-schedule', options['backup-schedule']),
+    retentionCount: take('retention-count', options['retention-count']),
+    retentionDays: take('retention-days', options['retention-days']),
+    restartPostgresql: take('restart-postgresql', options['restart-postgresql']),
+    clusters: take('clusters', options.clusters),
+  };
+}
+
+/** Reads a cron expression with `CRON_TZ=<zone>` in front if wanted, or says what is wrong with it. */
+export function readSchedule(text: string): Schedule | string {
+  const match = /^(?:CRON_TZ=(\S+)\s+)?(.+)$/.exec(text.trim());
+  const [, zone, expression = ''] = match ?? [];
+  if (expression.trim().split(/\s+/).length !== 5) return 'five fields: minute hour day month weekday';
+  try {
+    // A paused job without a function only computes dates.
+    const cron = new Cron(expression, { paused: true, ...(zone === undefined ? {} : { timezone: zone }) });
+    const never = cron.nextRun(new Date(Date.UTC(2024, 0, 1))) === null;
+    return never ? 'it never comes due' : { expression, zone };
+  } catch (error) {
+    return error instanceof Error ? error.message : 'not understood';
+  }
+}

@@ -1,0 +1,115 @@
+import { backupIdPattern, backupSchema, type Backup } from '../core/backup.ts';
+import type { ClusterCatalogue, IncarnationCatalogue, UnfinishedBackup } from '../core/catalogue.ts';
+import { isFailure } from '../core/failure.ts';
+import type { Incarnation } from '../core/incarnation.ts';
+import { holeSchema, markSchema, restorePointSchema, witnessSchema, type Mark } from '../core/record.ts';
+import { parseHistory, type TimelineSwitch } from '../core/timeline.ts';
+import { historyName, isSegmentSize } from '../core/wal-name.ts';
+import { indexWal } from '../core/wal-index.ts';
+import { layout, walKey, type Place } from './layout.ts';
+import { listIncarnations } from './incarnations.ts';
+import { listLeases } from './leases.ts';
+import { newestRecord, readRecords } from './records.ts';
+import type { Repository } from './repository.ts';
+import { listWal, readWal, sealAt } from './wal-store.ts';
+
+const defaultSegmentSize = 16 * 1024 * 1024;
+
+/** Reads all that the repository knows of one cluster; the truth is the listing, nothing is remembered. */
+export async function readCatalogue(repository: Repository, systemIdentifier: string): Promise<ClusterCatalogue> {
+  const incarnations: IncarnationCatalogue[] = [];
+  for (const incarnation of await listIncarnations(repository, systemIdentifier)) {
+    incarnations.push(await readIncarnation(repository, systemIdentifier, incarnation));
+  }
+  return { systemIdentifier, incarnations };
+}
+
+async function readIncarnation(
+  repository: Repository,
+  systemIdentifier: string,
+  incarnation: Incarnation,
+): Promise<IncarnationCatalogue> {
+  const place: Place = { systemIdentifier, incarnation: incarnation.number };
+  const { backups, unfinished } = await readBackups(repository, place);
+  const names: string[] = [];
+  for await (const name of listWal(repository, place)) names.push(name);
+  const wal = indexWal(names, backups.at(-1)?.segmentSize ?? (await guessSegmentSize(repository, place, names)));
+  const histories = new Map<number, readonly TimelineSwitch[]>();
+  for (const { timeline, hasHistory } of wal.timelines.values()) {
+    if (hasHistory) histories.set(timeline, await readHistory(repository, place, timeline));
+  }
+  return {
+    ...incarnation,
+    systemIdentifier,
+    backups,
+    unfinished,
+    marks: await readMarks(repository, place),
+    wal,
+    histories,
+    leases: await listLeases(repository, place),
+    witness: (await newestRecord(repository, layout.witnesses(place), witnessSchema))?.value,
+    restorePoints: present(await readRecords(repository, layout.restorePoints(place), restorePointSchema)),
+    holes: present(await readRecords(repository, layout.holes(place), holeSchema)),
+  };
+}
+
+function present<T>(records: readonly { value: T | undefined }[]): readonly T[] {
+  return records.flatMap(({ value }) => (value === undefined ? [] : [value]));
+}
+
+async function readBackups(repository: Repository, place: Place): Promise<{ backups: Backup[]; unfinished: UnfinishedBackup[] }> {
+  const sizes = new Map<string, { bytes: number; complete: boolean }>();
+  for await (const { key, sizeBytes } of repository.storage.list(layout.base(place))) {
+    const [id = '', file] = key.slice(layout.base(place).length).split('/');
+    if (!backupIdPattern.test(id)) continue;
+    const known = sizes.get(id) ?? { bytes: 0, complete: false };
+    sizes.set(id, { bytes: known.bytes + sizeBytes, complete: known.complete || file === 'backup.json' });
+  }
+  const backups: Backup[] = [];
+  const unfinished: UnfinishedBackup[] = [];
+  for (const [id, { bytes, complete }] of sizes) {
+    const read = complete ? await readBackup(repository, place, id) : undefined;
+    if (read === undefined || typeof read === 'string') unfinished.push({ id, storedBytes: bytes, unreadable: read });
+    else backups.push(read);
+  }
+  return { backups: backups.sort(byStart), unfinished };
+}
+
+function byStart(a: Backup, b: Backup): number {
+  if (a.startLsn !== b.startLsn) return a.startLsn < b.startLsn ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
+}
+
+async function readBackup(repository: Repository, place: Place, id: string): Promise<Backup | string | undefined> {
+  try {
+    return await repository.readJson(layout.backupRecord(place, id), backupSchema);
+  } catch (error) {
+    if (isFailure(error, 'damaged')) return error.message;
+    throw error;
+  }
+}
+
+async function readHistory(repository: Repository, place: Place, timeline: number): Promise<readonly TimelineSwitch[]> {
+  const name = historyName(timeline);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of readWal(repository, walKey(place, name))) chunks.push(chunk);
+  return parseHistory(Buffer.concat(chunks).toString('utf8'), name);
+}
+
+async function readMarks(repository: Repository, place: Place): Promise<ReadonlyMap<string, readonly (Mark | undefined)[]>> {
+  const marks = new Map<string, readonly (Mark | undefined)[]>();
+  for (const folder of await repository.storage.folders(layout.marks(place))) {
+    if (!folder.endsWith('/')) continue;
+    const records = await readRecords(repository, layout.marks(place) + folder, markSchema);
+    marks.set(folder.slice(0, -1), records.map(({ value }) => value));
+  }
+  return marks;
+}
+
+/** Before the first backup nothing says how large segments are, but the first one's seal does. */
+async function guessSegmentSize(repository: Repository, place: Place, names: readonly string[]): Promise<number> {
+  const segment = names.find((name) => name.length === 24);
+  if (segment === undefined) return defaultSegmentSize;
+  const { length } = await sealAt(repository, walKey(place, segment));
+  return isSegmentSize(length) ? length : defaultSegmentSize;
+}

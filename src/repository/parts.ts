@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import type { Part } from '../core/backup.ts';
+import { Failure } from '../core/failure.ts';
+import type { Repository } from './repository.ts';
+
+/**
+ * Stores a stream as parts `<name>.00001`, `<name>.00002`, … below a prefix; they concatenate to the stream.
+ *
+ * The stream is read once and never held: memory is a few chunks. An empty stream makes one empty part.
+ */
+export async function storeParts(
+  repository: Repository,
+  prefix: string,
+  name: string,
+  stream: AsyncIterable<Uint8Array>,
+  partBytes: number,
+): Promise<readonly Part[]> {
+  const source = new Cuttable(stream);
+  const parts: Part[] = [];
+  do {
+    parts.push(await storeObject(repository, prefix, `${name}.${String(parts.length + 1).padStart(5, '0')}`, source.take(partBytes)));
+  } while (await source.hasMore());
+  return parts;
+}
+
+/** Stores one stream as one object below a prefix and says its length and SHA-256. */
+export async function storeObject(
+  repository: Repository,
+  prefix: string,
+  name: string,
+  stream: AsyncIterable<Uint8Array>,
+): Promise<Part> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const watched = async function* () {
+    for await (const chunk of stream) {
+      hash.update(chunk);
+      sizeBytes += chunk.byteLength;
+      yield chunk;
+    }
+  };
+  await repository.storage.put(prefix + name, watched());
+  return { name, sizeBytes, sha256: hash.digest('hex') };
+}
+
+/** The bytes of parts, one after the other; fails with `damaged` at the end of the first part that is not what was stored. */
+export async function* readParts(repository: Repository, prefix: string, parts: readonly Part[]): AsyncIterable<Uint8Array> {
+  for (const part of parts) {
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const chunk of await repository.read(prefix + part.name)) {
+      hash.update(chunk);
+      sizeBytes += chunk.byteLength;
+      yield chunk;
+    }
+    if (sizeBytes !== part.sizeBytes || hash.digest('hex') !== part.sha256) {
+      throw new Failure('damaged', `the object ${prefix}${part.name} is not the bytes that were stored`, {
+        hint: 'Restore from another backup; look for disk errors at the destination.',
+      });
+    }
+  }
+}
+
+/** A stream that is consumed in stretches. */
+class Cuttable {
+  readonly #iterator: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array | undefined;
+
+  constructor(stream: AsyncIterable<Uint8Array>) {
+    this.#iterator = stream[Symbol.asyncIterator]();
+  }
+
+  async hasMore(): Promise<boolean> {
+    while (this.#rest === undefined || this.#rest.byteLength === 0) {
+      const next = await this.#iterator.next();
+      if (next.done === true) return false;
+      this.#rest = next.value;
+    }
+    return true;
+  }
+
+  async *take(bytes: number): AsyncIterable<Uint8Array> {
+    let left = bytes;
+    while (left > 0 && (await this.hasMore())) {
+      const chunk: Uint8Array = this.#rest ?? new Uint8Array();
+      this.#rest = chunk.subarray(left);
+      const taken = chunk.subarray(0, left);
+      left -= taken.byteLength;
+      yield taken;
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import { Buffer } from 'node:buffer';
+import type { z } from 'zod';
+import { Failure, isFailure } from '../core/failure.ts';
+import { repositorySchema, type RepositoryRecord } from '../core/record.ts';
+import type { Storage } from '../storage/storage.ts';
+import { formatJson, parseJson, randomName } from '../system/files.ts';
+import { layout } from './layout.ts';
+import { readmeText } from './readme-text.ts';
+
+/** Far above what any JSON object of ours needs: a listing of 100,000 files of a file set is 20 MiB. */
+const jsonLimit = 64 * 1024 * 1024;
+
+/**
+ * An open repository: a storage whose `repository.json` has been read and compared.
+ *
+ * Its own reads tell "absent" from "not the repository any more": before `missing` leaves here, the repository's own record
+ * has been found in its place again.
+ */
+export interface Repository {
+  readonly storage: Storage;
+  readonly record: RepositoryRecord;
+
+  /** The object's bytes. `missing` is a positive answer. */
+  read(key: string, range?: { start: number; end: number }): Promise<AsyncIterable<Uint8Array>>;
+
+  /** A JSON object of ours; `undefined` when it is positively absent, `damaged` when it can't be read as what it should be. */
+  readJson<S extends z.ZodType>(key: string, schema: S): Promise<z.output<S> | undefined>;
+
+  /** Stores a JSON object, once. Fails with `conflict` when the key exists, even with the same contents. */
+  writeJson<S extends z.ZodType>(key: string, schema: S, value: z.output<S>): Promise<void>;
+}
+
+/**
+ * Opens the repository at a storage.
+ *
+ * Fails with `missing` when there is none and with `conflict` when it is another one than `expectedId`.
+ */
+export async function openRepository(storage: Storage, expectedId: string | undefined): Promise<Repository> {
+  const record = await readRecord(storage);
+  if (expectedId !== undefined && record.id !== expectedId) throw otherRepository(storage, record.id, expectedId);
+  return makeRepository(storage, record);
+}
+
+/** Creates the repository, or opens the one that is there; two that create at once get the same one. */
+export async function createRepository(storage: Storage, now: Date): Promise<{ repository: Repository; created: boolean }> {
+  for await (const { key } of storage.list('')) {
+    if (key === layout.repository || key === layout.readme) continue;
+    if (await exists(storage, layout.repository)) break;
+    throw new Failure('refused', `the destination ${storage.url} is not empty and holds no repository (it has ${key})`, {
+      hint: 'Use an empty directory: other files could be mistaken for ours, and ours for them.',
+    });
+  }
+  const record: RepositoryRecord = {
+    format: 1,
+    product: 'landscape-backup',
+    id: randomName(16),
+    createdAt: now,
+    encryption: 'none',
+  };
+  await putUnlessThere(storage, layout.readme, readmeText);
+  const created = await putUnlessThere(storage, layout.repository, formatJson(repositorySchema, record));
+  return { repository: await openRepository(storage, created ? record.id : undefined), created };
+}
+
+async function exists(storage: Storage, key: string): Promise<boolean> {
+  try {
+    await text(storage, key);
+    return true;
+  } catch (error) {
+    if (isFailure(error, 'missing')) return false;
+    throw error;
+  }
+}
+
+/** Stores a text, or finds the key taken; says whether it stored. */
+async function putUnlessThere(storage: Storage, key: string, contents: string): Promise<boolean> {
+  try {
+    await storage.put(key, bytesOf(contents));
+    return true;
+  } catch (error) {
+    if (isFailure(error, 'conflict')) return false;
+    throw error;
+  }
+}
+
+async function readRecord(storage: Storage): Promise<RepositoryRecord> {
+  try {
+    return parseJson(await text(storage, layout.repository), repositorySchema, `${storage.url}/${layout.repository}`);
+  } catch (error) {
+    if (!isFailure(error, 'missing')) throw error;
+    throw new Failure('missing', `there is no repository at ${storage.url}`, {
+      hint: 'Is the right directory mounted there? If it is meant to be new: landscape-backup init',
+      cause: error,
+    });
+  }
+}
+
+function otherRepository(storage: Storage, found: string, expected: string): Failure {
+  return new Failure('conflict', `the repository at ${storage.url} is ${found}, this machine's is ${expected}`, {
+    hint: 'Is another file system mounted there? To use this repository from now on: landscape-backup init --join',
+  });
+}
+
+function makeRepository(storage: Storage, record: RepositoryRecord): Repository {
+  const confirmThere = async (): Promise<void> => {
+    let now: RepositoryRecord;
+    try {
+      now = await readRecord(storage);
+    } catch (error) {
+      if (!isFailure(error, 'missing')) throw error;
+      throw new Failure('unavailable', `the repository at ${storage.url} is gone`, {
+        hint: 'Is the file system still mounted there?',
+        cause: error,
+      });
+    }
+    if (now.id !== record.id) throw otherRepository(storage, now.id, record.id);
+  };
+  const read: Repository['read'] = async (key, range) => {
+    try {
+      return await storage.get(key, range);
+    } catch (error) {
+      if (isFailure(error, 'missing')) await confirmThere();
+      throw error;
+    }
+  };
+  return {
+    storage,
+    record,
+    read,
+    readJson: async (key, schema) => {
+      try {
+        return parseJson(await collect(await read(key), key), schema, `${storage.url}/${key}`);
+      } catch (error) {
+        if (isFailure(error, 'missing')) return undefined;
+        throw error;
+      }
+    },
+    writeJson: async (key, schema, value) => {
+      await storage.put(key, bytesOf(formatJson(schema, value)));
+    },
+  };
+}
+
+async function text(storage: Storage, key: string): Promise<string> {
+  return await collect(await storage.get(key), key);
+}
+
+async function collect(body: AsyncIterable<Uint8Array>, key: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.byteLength;
+    if (length > jsonLimit) throw new Failure('damaged', `the object ${key} is larger than any that we write there`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** A text as the body of a put. */
+export async function* bytesOf(contents: string): AsyncIterable<Uint8Array> {
+  yield Buffer.from(contents, 'utf8');
+}

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
+import { Readable, type Transform } from 'node:stream';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { z } from 'zod';
+import { Failure } from '../core/failure.ts';
+import { parseJson } from '../system/files.ts';
+
+/** What the plain bytes of a sealed object are; it can be read without decompressing. */
+export const sealSchema = z.object({
+  format: z.literal(1),
+  length: z.number().int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type Seal = z.infer<typeof sealSchema>;
+
+// A zstd skippable frame: decoders pass over it (tried with `zstd -dc`). Source: RFC 8878, section 3.1.2.
+const skippableMagic = 0x184d2a50;
+/** How many bytes from the beginning of a sealed object are enough to read its seal. */
+export const sealRoom = 512;
+
+/** The SHA-256 and the length of a stream of plain bytes. */
+export async function sealOf(plain: AsyncIterable<Uint8Array>): Promise<Seal> {
+  const hash = createHash('sha256');
+  let length = 0;
+  for await (const chunk of plain) {
+    hash.update(chunk);
+    length += chunk.byteLength;
+  }
+  return { format: 1, length, sha256: hash.digest('hex') };
+}
+
+/**
+ * The stored form of plain bytes: their seal in a skippable frame, then one zstd frame with a content checksum.
+ *
+ * The plain bytes are hashed again on the way; when they are not those of the seal (a file changed while it was read) the
+ * stream fails with `damaged` before its end, so that a put of it stores nothing.
+ */
+export async function* sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): AsyncIterable<Uint8Array> {
+  yield sealFrame(seal);
+  // No nbWorkers: with them node:zlib breaks or makes several frames, and its decoder reads the first one only.
+  const compress = createZstdCompress({
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+    pledgedSrcSize: seal.length,
+  });
+  yield* through(checked(plain, seal, 'the file that is being stored'), compress);
+}
+
+/** The seal's frame as bytes. */
+function sealFrame(seal: Seal): Uint8Array {
+  const json = Buffer.from(JSON.stringify(seal));
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(skippableMagic, 0);
+  head.writeUInt32LE(json.byteLength, 4);
+  return Buffer.concat([head, json]);
+}
+
+/** Reads the seal from the first bytes of a sealed object, and says where the compressed frame begins. */
+export function readSeal(bytes: Uint8Array, key: string): { readonly seal: Seal; readonly bodyAt: number } {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (head.byteLength < 8 || head.readUInt32LE(0) !== skippableMagic) {
+    throw new Failure('damaged', `the object ${key} does not begin with its seal`);
+  }
+  const bodyAt = 8 + head.readUInt32LE(4);
+  if (bodyAt > head.byteLength || bodyAt > sealRoom) throw new Failure('damaged', `the seal of the object ${key} is cut off`);
+  return { seal: parseJson(head.toString('utf8', 8, bodyAt), sealSchema, `the seal of the object ${key}`), bodyAt };
+}
+
+/**
+ * The plain bytes of a sealed object, compared with its seal: the stream fails with `damaged` at the first byte that can't
+ * be right, and before its end when length or SHA-256 differ. Only a stream that ends by itself was right.
+ */
+export async function* unsealed(stored: AsyncIterable<Uint8Array>, key: string): AsyncIterable<Uint8Array> {
+  const iterator = stored[Symbol.asyncIterator]();
+  let first: Uint8Array = new Uint8Array();
+  while (first.byteLength < sealRoom) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    first = Buffer.concat([first, next.value]);
+  }
+  const { seal, bodyAt } = readSeal(first, key);
+  const rest = async function* () {
+    yield first.subarray(bodyAt);
+    yield* { [Symbol.asyncIterator]: () => iterator };
+  };
+  yield* checked(through(rest(), createZstdDecompress(), key), seal, `the object ${key}`);
+}
+
+/** Passes bytes on and fails before the end when they are not those of the seal. */
+async function* checked(plain: AsyncIterable<Uint8Array>, seal: Seal, what: string): AsyncIterable<Uint8Array> {
+  const hash = createHash('sha256');
+  let length = 0;
+  for await (const chunk of plain) {
+    hash.update(chunk);
+    length += chunk.byteLength;
+    if (length > seal.length) throw new Failure('damaged', `${what} is longer than its ${seal.length} bytes`);
+    yield chunk;
+  }
+  if (length !== seal.length) throw new Failure('damaged', `${what} has ${length} bytes instead of ${seal.length}`);
+  if (hash.digest('hex') !== seal.sha256) throw new Failure('damaged', `${what} has other bytes than its SHA-256 says`);
+}
+
+/** Sends bytes through a transform; an error of the decoder is `damaged`, one of the source is passed on. */
+export async function* through(
+  source: AsyncIterable<Uint8Array>,
+  transform: Transform,
+  key?: string,
+): AsyncIterable<Uint8Array> {
+  let fromSource: unknown;
+  const watched = async function* () {
+    try {
+      yield* source;
+    } catch (error) {
+      fromSource = error;
+      throw error;
+    }
+  };
+  const running = pipeline(Readable.from(watched(), { objectMode: false }), transform);
+  running.catch(() => undefined); // The same error comes out of the transform below.
+  try {
+    for await (const chunk of transform) yield Buffer.from(chunk as Uint8Array); // cast: a transform without objectMode gives bytes.
+    await running;
+  } catch (error) {
+    if (fromSource !== undefined) throw fromSource;
+    if (key === undefined || error instanceof Failure) throw error;
+    throw new Failure('damaged', `the object ${key} does not decompress: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}

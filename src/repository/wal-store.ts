@@ -1,0 +1,56 @@
+import { createReadStream } from 'node:fs';
+import { Failure, isFailure } from '../core/failure.ts';
+import type { WalName } from '../core/wal-name.ts';
+import { layout, walNameOfKey, type Place } from './layout.ts';
+import type { Repository } from './repository.ts';
+import { readSeal, sealed, sealOf, sealRoom, unsealed, type Seal } from './seal.ts';
+
+/** How a WAL file came to be stored: by this call, or by an earlier one with the same bytes. */
+export type Stored = 'stored' | 'already-stored';
+
+/**
+ * Stores one WAL file, once.
+ *
+ * The same name with the same plain bytes is a success (PostgreSQL repeats itself after a crash); with other bytes it is a
+ * `conflict`, and nothing was overwritten. Returns only when the destination has made the bytes durable.
+ * Source: PostgreSQL 15 manual, 26.3.1; facts on re-archiving in PostgreSQL commit 3cabe45.
+ */
+export async function storeWal(repository: Repository, place: Place, name: WalName, path: string, level: number): Promise<Stored> {
+  const key = layout.walFile(place, name);
+  const seal = await sealOf(createReadStream(path));
+  try {
+    await repository.storage.put(key, sealed(createReadStream(path), seal, level));
+    return 'stored';
+  } catch (error) {
+    if (!isFailure(error, 'conflict')) throw error;
+  }
+  const stored = await sealAt(repository, key);
+  if (stored.length !== seal.length || stored.sha256 !== seal.sha256) {
+    throw new Failure('conflict', `${name.name} is stored already with other bytes`, {
+      hint: 'Two servers archive into one incarnation, or this one was set back: compare them before anything is removed.',
+    });
+  }
+  // The seal in front is only the claim; what follows it must be those bytes too, or the archive holds nothing.
+  for await (const _chunk of readWal(repository, key));
+  return 'already-stored';
+}
+
+/** What a stored WAL file says its plain bytes are, without reading them. */
+export async function sealAt(repository: Repository, key: string): Promise<Seal> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await repository.read(key, { start: 0, end: sealRoom })) chunks.push(chunk);
+  return readSeal(Buffer.concat(chunks), key).seal;
+}
+
+/** The plain bytes of a stored WAL file; the stream fails with `damaged` unless they are those that were stored. */
+export async function* readWal(repository: Repository, key: string): AsyncIterable<Uint8Array> {
+  yield* unsealed(await repository.read(key), key);
+}
+
+/** The names of all WAL files of an incarnation, in the order of their keys. */
+export async function* listWal(repository: Repository, place: Place): AsyncIterable<string> {
+  for await (const { key } of repository.storage.list(layout.wal(place))) {
+    const name = walNameOfKey(key);
+    if (name !== undefined) yield name;
+  }
+}

@@ -1,0 +1,96 @@
+import { load } from 'js-yaml';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Failure } from '../core/failure.ts';
+import { parseSettings, type Settings } from '../core/settings.ts';
+import { readJson, readText, syncDirectory, writeJson } from './files.ts';
+
+/** Who this unit is to the repository: kept outside PGDATA and outside every backup. */
+export const ownerStateSchema = z.object({
+  ownerId: z.string().min(1),
+  systemIdentifier: z.string(),
+  incarnation: z.number().int().positive(),
+});
+export type OwnerState = z.infer<typeof ownerStateSchema>;
+
+/** Which repository this unit writes to; set by `init`, compared before every write. */
+export const pinSchema = z.object({ repositoryId: z.string(), url: z.string() });
+export type Pin = z.infer<typeof pinSchema>;
+
+/** The names in a unit's folder, which belongs to the cluster's owner and nobody else can read. */
+export interface UnitFolder {
+  readonly path: string;
+  readonly owner: string;
+  readonly pin: string;
+  readonly journal: string;
+  /** WAL files that the repository refused, kept for a human. */
+  readonly rejected: string;
+  /** Plans that were printed and may be confirmed. */
+  readonly plans: string;
+  /** The restore under way: its plan, its state, what `restore-wal` may serve. */
+  readonly restore: string;
+  /** The archiving values that were found, to be put back. */
+  readonly found: string;
+  lock(name: string): string;
+}
+
+/** The folder of a cluster's unit, named `<version>-<cluster>`. */
+export function unitFolder(home: string, unit: string): UnitFolder {
+  return unitFolderAt(join(home, unit));
+}
+
+/** The same by its own path, as PostgreSQL passes it to the fronts. */
+export function unitFolderAt(path: string): UnitFolder {
+  return {
+    path,
+    owner: join(path, 'owner.json'),
+    pin: join(path, 'pin.json'),
+    journal: join(path, 'journal.jsonl'),
+    rejected: join(path, 'rejected'),
+    plans: join(path, 'plans'),
+    restore: join(path, 'restore'),
+    found: join(path, 'found.json'),
+    lock: (name) => join(path, `${name}.lock`),
+  };
+}
+
+/** The settings file of a home. */
+export function settingsFile(home: string): string {
+  return join(home, 'settings.yaml');
+}
+
+/** Reads and checks the settings; no file means all defaults. Fails with `settings`. */
+export async function readSettings(home: string): Promise<Settings> {
+  const path = settingsFile(home);
+  const text = (await readText(path)) ?? '';
+  let raw: unknown;
+  try {
+    raw = text.trim() === '' ? {} : load(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new Failure('settings', `${path} is not YAML: ${reason ?? ''}`, { hint: `Write lines such as "destination: /srv/backup".` });
+  }
+  return parseSettings(raw);
+}
+
+/** Makes a private folder and everything above it, durably as far as it was missing. */
+export async function makePrivateFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first !== undefined) await syncDirectory(join(first, '..'));
+}
+
+/** This unit's owner state; `undefined` when it owns nothing. */
+export async function readOwnerState(unit: UnitFolder): Promise<OwnerState | undefined> {
+  return await readJson(unit.owner, ownerStateSchema);
+}
+
+/** Makes an owner state durable: it comes before the claim that it stands for. */
+export async function writeOwnerState(unit: UnitFolder, state: OwnerState): Promise<void> {
+  await writeJson(unit.owner, ownerStateSchema, state);
+}
+
+/** The repository that this unit is pinned to. */
+export async function readPin(unit: UnitFolder): Promise<Pin | undefined> {
+  return await readJson(unit.pin, pinSchema);
+}

@@ -1,0 +1,39 @@
+import { Failure } from '../core/failure.ts';
+import { start } from './process.ts';
+
+/** A lock that is held; the kernel frees it when this process ends, however it ends. */
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/**
+ * Takes an exclusive lock on a file, or fails with `busy` at once when another process holds it.
+ *
+ * `flock(1)` holds it on behalf of this process: its child ends when the pipe from here closes. Node has no `flock(2)`.
+ */
+export async function takeLock(path: string, what: string): Promise<Lock> {
+  const taken = 76;
+  const holder = start('flock', ['--exclusive', '--nonblock', '--conflict-exit-code', String(taken), path, 'sh', '-c', 'echo held; exec cat'], {
+    keepInput: true,
+  });
+  const answered = await Promise.race([firstBytes(holder.stdout), holder.ended.then(() => false)]);
+  if (!answered) {
+    const { exitCode, stderr } = await holder.ended;
+    if (exitCode === taken) {
+      throw new Failure('busy', `${what} is already running`, { hint: 'Wait for it to end, then try again.' });
+    }
+    throw new Failure('machine', `the lock ${path} could not be taken: ${stderr.trim()}`);
+  }
+  return {
+    release: async () => {
+      holder.closeInput();
+      await holder.ended;
+    },
+  };
+}
+
+async function firstBytes(stream: AsyncIterable<unknown> | undefined): Promise<boolean> {
+  if (stream === undefined) return false;
+  for await (const _chunk of stream) return true;
+  return false;
+}

@@ -1,0 +1,128 @@
+import { execa, type Options } from 'execa';
+import type { Readable } from 'node:stream';
+import { Failure } from '../core/failure.ts';
+
+/** How a program is run. Arguments are a list and never pass a shell. */
+export interface RunOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly cwd?: string;
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+  /** Exit codes that are an answer and not a failure; 0 always is one. */
+  readonly answers?: readonly number[];
+}
+
+/** What a program said. Output beyond 16 MiB is cut: no program that we ask for text says more. */
+export interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const outputLimit = 16 * 1024 * 1024;
+const defaultTimeoutMs = 60_000;
+
+/**
+ * Runs a program to its end and gives back what it said.
+ *
+ * Any other end than an exit code in `answers` is a `machine` failure with the last lines of its stderr: a program that is
+ * missing, a signal, the timeout (60 s unless given).
+ */
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const result = await execa(command, args, {
+    ...execaOptions(options),
+    timeout: options.timeoutMs ?? defaultTimeoutMs,
+    maxBuffer: outputLimit,
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+  });
+  const exitCode = result.exitCode;
+  if (exitCode !== undefined && (exitCode === 0 || (options.answers ?? []).includes(exitCode))) {
+    return { exitCode, stdout: result.stdout, stderr: result.stderr };
+  }
+  throw ended(command, result);
+}
+
+/** A program that goes on while we do other things. */
+export interface Running {
+  readonly pid: number;
+  /** Its output, when it was asked for as a stream. */
+  readonly stdout: Readable | undefined;
+  /** Resolves when it has ended, never rejects. */
+  readonly ended: Promise<{ readonly exitCode: number | undefined; readonly signal: string | undefined; readonly stderr: string }>;
+  kill(signal: NodeJS.Signals): void;
+  /** Closes its input, where `keepInput` kept it open. */
+  closeInput(): void;
+}
+
+/** How a program is started: with `keepInput` its stdin is a pipe that closes when this process ends. */
+export interface StartOptions extends RunOptions {
+  readonly logFile?: string;
+  readonly keepInput?: boolean;
+}
+
+/**
+ * Starts a program and gives back a handle. Its stdout is a stream, or goes to the file `logFile` together with stderr.
+ */
+export function start(command: string, args: readonly string[], options: StartOptions = {}): Running {
+  const { logFile } = options;
+  const toLog = logFile === undefined ? undefined : { file: logFile, append: true };
+  const child = execa(command, args, {
+    ...execaOptions(options),
+    stdin: options.keepInput === true ? 'pipe' : 'ignore',
+    buffer: { stdout: false, stderr: toLog === undefined },
+    maxBuffer: outputLimit,
+    ...(toLog === undefined ? {} : { stdout: toLog, stderr: toLog }),
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+  });
+  const { pid } = child;
+  if (pid === undefined) {
+    child.catch(() => undefined); // The reason is in the failure below; a second report would be an unhandled one.
+    throw new Failure('machine', `${command} could not be started`, { hint: `Is ${command} installed and executable?` });
+  }
+  return {
+    pid,
+    stdout: child.stdout ?? undefined,
+    ended: child.then((result) => ({
+      exitCode: result.exitCode,
+      signal: result.signal,
+      stderr: typeof result.stderr === 'string' ? result.stderr : '',
+    })),
+    kill: (signal) => {
+      child.kill(signal);
+    },
+    closeInput: () => {
+      child.stdin?.end();
+    },
+  };
+}
+
+function execaOptions(options: RunOptions) {
+  return {
+    reject: false,
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  } satisfies Options;
+}
+
+interface Ending {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly timedOut: boolean;
+  readonly isCanceled: boolean;
+  readonly stderr?: unknown;
+  readonly cause?: unknown;
+}
+
+function ended(command: string, result: Ending): Failure {
+  const said = typeof result.stderr === 'string' ? result.stderr.trim().split('\n').slice(-5).join('\n') : '';
+  let how: string;
+  if (result.timedOut) how = 'took too long and was stopped';
+  else if (result.isCanceled) how = 'was stopped';
+  else if (result.signal !== undefined) how = `was ended by ${result.signal}`;
+  else if (result.exitCode !== undefined) how = `ended with exit code ${result.exitCode}`;
+  else how = 'could not be started';
+  return new Failure('machine', `${command} ${how}${said === '' ? '' : `: ${said}`}`, { cause: result.cause });
+}
