@@ -1,4 +1,4 @@
-import { execa } from 'execa';
+import { execa, execaSync } from 'execa';
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,8 @@ const owner = 'postgres';
  */
 export function becomeOwner(): void {
   if (process.getuid?.() === 0) {
-    process.initgroups?.(owner, owner);
+    const { stdout } = execaSync('id', ['-G', owner]);
+    process.setgroups?.(stdout.split(' ').map(Number));
     process.setgid?.(owner);
     process.setuid?.(owner);
   }
