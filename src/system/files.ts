@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readFile, rename, unlink } from 'node:fs/promises';
+import { lchown, lstat, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { Failure } from '../core/failure.ts';
@@ -102,4 +102,27 @@ export async function writeJson<S extends z.ZodType>(path: string, schema: S, va
 /** The text of a value as we store JSON: two spaces, a newline at the end. */
 export function formatJson<S extends z.ZodType>(schema: S, value: z.output<S>): string {
   return `${JSON.stringify(schema.encode(value), null, 2)}\n`;
+}
+
+/**
+ * Makes a private folder (0700) for another user; root calls it. The folder above is made for root where it is missing.
+ *
+ * Something else under that name, or another owner, is a `refused` failure: root never follows a link there.
+ */
+export async function makeOwnedFolder(path: string, owner: { uid: number; gid: number }): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+  const made = await lstat(path);
+  // Still root's: made just now, or by a run that did not live to give it away. Its parent is root's, so it is no trap.
+  if (made.isDirectory() && made.uid === 0) await lchown(path, owner.uid, owner.gid);
+  await syncDirectory(dirname(path));
+  const found = await lstat(path);
+  if (found.isDirectory() && found.uid === owner.uid) return;
+  throw new Failure('refused', `${path} is not a directory of uid ${owner.uid}`, {
+    hint: `Look at what it is (ls -ld ${path}); if it is ours: chown ${owner.uid}:${owner.gid} ${path}`,
+  });
 }

@@ -1,5 +1,6 @@
-import { execa, type Options } from 'execa';
+import { execa, getOneMessage, sendMessage, type Message, type Options } from 'execa';
 import type { Readable } from 'node:stream';
+import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
 
 /** How a program is run. Arguments are a list and never pass a shell. */
@@ -125,4 +126,56 @@ function ended(command: string, result: Ending): Failure {
   else if (result.exitCode !== undefined) how = `ended with exit code ${result.exitCode}`;
   else how = 'could not be started';
   return new Failure('machine', `${command} ${how}${said === '' ? '' : `: ${said}`}`, { cause: result.cause });
+}
+
+/**
+ * Runs a program of ours on this terminal and answers its requests until it ends; gives back its exit code.
+ *
+ * `answer` gets each message that `askParent` sent; what it throws is told to the program and is its failure, not ours.
+ */
+export async function serve(
+  command: string,
+  args: readonly string[],
+  answer: (request: unknown) => Promise<void>,
+): Promise<number> {
+  const child = execa(command, args, { stdio: 'inherit', ipc: true, serialization: 'json', reject: false, buffer: false });
+  // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
+  const ignore = () => undefined;
+  process.on('SIGINT', ignore);
+  try {
+    for await (const request of child.getEachMessage()) {
+      const failed = await answer(request).then(() => null, (error: unknown) => (error instanceof Error ? error.message : String(error)));
+      await child.sendMessage({ failed });
+    }
+    const { exitCode } = await child;
+    return exitCode ?? 1;
+  } finally {
+    process.off('SIGINT', ignore);
+  }
+}
+
+/** Tells whether this process was started by `serve`. */
+export function hasParent(): boolean {
+  return process.connected;
+}
+
+const answerSchema = z.object({ failed: z.string().nullable() });
+const answerTimeoutMs = 2 * 60 * 60 * 1000;
+
+/** Asks the process that started this one with `serve` to do something, and waits until it is done. */
+export async function askParent(request: Message<'json'>): Promise<void> {
+  const answered = getOneMessage({ reference: true });
+  await sendMessage(request);
+  const answer = await Promise.race([answered, timeout(answerTimeoutMs)]);
+  const parsed = answerSchema.safeParse(answer);
+  const failed = parsed.success ? parsed.data.failed : 'the process that started this one gave no answer';
+  if (failed !== null) throw new Failure('machine', failed);
+}
+
+async function timeout(milliseconds: number): Promise<undefined> {
+  return await new Promise((resolve) => {
+    setTimeout(() => {
+      resolve(undefined);
+    }, milliseconds).unref();
+  });
 }
