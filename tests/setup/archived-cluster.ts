@@ -1,0 +1,83 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Cluster } from '../../src/postgres/cluster.ts';
+import { readControlData } from '../../src/postgres/control-data.ts';
+import { claimIncarnation } from '../../src/repository/incarnations.ts';
+import { isSharedFolder, type Place } from '../../src/repository/layout.ts';
+import { createRepository, type Repository } from '../../src/repository/repository.ts';
+import { openDirectory } from '../../src/storage/directory.ts';
+import { randomName, writeJson } from '../../src/system/files.ts';
+import { pinSchema, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
+import { makeMachine, type ClusterOptions, type Machine, type TestCluster } from './machine.ts';
+
+/** A running cluster that owns its incarnation in a fresh repository and archives into it. */
+export interface ArchivedCluster {
+  readonly machine: Machine;
+  readonly server: TestCluster;
+  readonly cluster: Cluster;
+  readonly unit: UnitFolder;
+  readonly repository: Repository;
+  readonly place: Place;
+  readonly ownerId: string;
+}
+
+/** What a fixture may differ in. */
+export interface ArchivedClusterOptions extends ClusterOptions {
+  readonly name?: string;
+  /** Where the repository lies, when it is not the machine's own destination. */
+  readonly destination?: string;
+  /** False: the cluster is known to the repository but sends it no WAL. */
+  readonly archiving?: boolean;
+}
+
+/** Makes a machine with one such cluster. Call `becomeOwner()` first; `machine.destroy()` removes it all. */
+export async function makeArchivedCluster(options: ArchivedClusterOptions = {}): Promise<ArchivedCluster> {
+  const machine = await makeMachine();
+  try {
+    return await addArchivedCluster(machine, options);
+  } catch (error) {
+    await machine.destroy();
+    throw error;
+  }
+}
+
+/** Adds such a cluster to a machine; the repository is made when it is not there. */
+export async function addArchivedCluster(
+  machine: Machine,
+  options: ArchivedClusterOptions = {},
+): Promise<ArchivedCluster> {
+  const { name = 'main', destination = machine.destination, archiving = true, settings, ...rest } = options;
+  const unit = unitFolder(machine.home, `${options.major ?? '15'}-${name}`);
+  const archive = archiving
+    ? { archive_mode: 'on', archive_command: archiveCommand(machine, unit).replaceAll("'", "''") }
+    : {};
+  const server = await machine.createCluster(name, { ...rest, settings: { ...archive, ...settings } });
+  const { binaries, dataDirectory } = server.cluster;
+  const { systemIdentifier } = await readControlData(binaries, dataDirectory);
+  const url = `file://${destination}`;
+  const { repository } = await createRepository(
+    await openDirectory(destination, { url, isShared: isSharedFolder }),
+    new Date(),
+  );
+  const ownerId = randomName(16);
+  const place: Place = { systemIdentifier, incarnation: 1 };
+  await mkdir(unit.path, { recursive: true, mode: 0o700 });
+  await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url });
+  await writeOwnerState(unit, { ownerId, ...place });
+  await claimIncarnation(repository, systemIdentifier, 1, {
+    format: 1,
+    ownerId,
+    model: 'test-model',
+    application: 'test-host',
+    unit: server.cluster.unit,
+    since: new Date(),
+    parent: null,
+  });
+  await server.start();
+  return { machine, server, cluster: await server.look(), unit, repository, place, ownerId };
+}
+
+/** The `archive_command` that runs the machine's installed program for a unit. */
+export function archiveCommand(machine: Machine, unit: UnitFolder): string {
+  return `'${join(machine.runtime, 'bin', 'archive-wal')}' '${unit.path}' '%p' '%f'`;
+}
