@@ -1,0 +1,134 @@
+import { mkdir, mkdtemp, open, readdir, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure, isFailure } from '../core/failure.ts';
+import { segmentAt, type Stretch } from '../core/restorable.ts';
+import { readWalHeader, walHeaderFault } from '../core/wal-header.ts';
+import { parseWalName, segmentName } from '../core/wal-name.ts';
+import { walKey } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+import { readWal } from '../repository/wal-store.ts';
+
+/** Which stored segments are read, and where they may lie meanwhile. */
+export interface WalSource {
+  readonly repository: Repository;
+  readonly systemIdentifier: string;
+  readonly segmentSize: number;
+  /** The segments of a way, without a gap. */
+  readonly stretches: readonly Stretch[];
+  /** A folder of ours on this machine; what is fetched lies in a folder below it, a few segments at a time. */
+  readonly scratch: string;
+}
+
+/** Segments that were fetched and verified, all under the name of one timeline as `pg_waldump` wants it. */
+export interface WalScratch {
+  readonly directory: string;
+  /** The timeline in the files' names; what is in them may be an ancestor's. */
+  readonly timeline: number;
+  /** Fetches a segment unless it is there; says how many bytes at its beginning belong to a record from before it. */
+  fetch(segment: number): Promise<number>;
+  /** Removes the segments before this one. */
+  dropBefore(segment: number): Promise<void>;
+  remove(): Promise<void>;
+}
+
+const namePrefix = 'wal-';
+
+/** Opens an empty scratch folder; those that a killed process left behind are removed. */
+export async function openWalScratch(source: WalSource): Promise<WalScratch> {
+  await mkdir(source.scratch, { recursive: true, mode: 0o700 });
+  await removeLeftovers(source.scratch);
+  const directory = await mkdtemp(join(source.scratch, `${namePrefix}${process.pid}-`));
+  const held = new Map<number, number>();
+  const timeline = source.stretches.at(-1)?.timeline ?? 1;
+  const pathOf = (segment: number) => join(directory, segmentName(timeline, segment, source.segmentSize));
+  return {
+    directory,
+    timeline,
+    fetch: async (segment) => {
+      const known = held.get(segment);
+      if (known !== undefined) return known;
+      const continued = await fetchSegment(source, segment, pathOf(segment));
+      held.set(segment, continued);
+      return continued;
+    },
+    dropBefore: async (segment) => {
+      for (const each of [...held.keys()].filter((number) => number < segment)) {
+        await unlink(pathOf(each));
+        held.delete(each);
+      }
+    },
+    remove: async () => {
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The folders of processes that no longer run: their number is in the name. */
+async function removeLeftovers(scratch: string): Promise<void> {
+  for (const name of await readdir(scratch)) {
+    const pid = Number(/^wal-(\d+)-/.exec(name)?.[1] ?? Number.NaN);
+    if (!Number.isNaN(pid) && !isAlive(pid)) await rm(join(scratch, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
+}
+
+async function fetchSegment(source: WalSource, segment: number, path: string): Promise<number> {
+  const stored = segmentAt(source.stretches, segment);
+  if (stored === undefined) throw new Failure('internal', `segment number ${segment} is not part of what is read`);
+  const name = segmentName(stored.timeline, segment, source.segmentSize);
+  const place = { systemIdentifier: source.systemIdentifier, incarnation: stored.incarnation };
+  try {
+    const handle = await open(path, 'wx+', 0o600);
+    try {
+      const sizeBytes = await write(handle, readWal(source.repository, walKey(place, name)));
+      return await verify(handle, { name, sizeBytes, systemIdentifier: source.systemIdentifier });
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (!isFailure(error, 'damaged', 'missing')) throw error;
+    throw new Failure(
+      error.kind,
+      `the WAL segment ${name} of incarnation ${stored.incarnation} can't be used: ${error.message}`,
+      {
+        hint: 'A restore can go to a point before it, or start from a backup that was taken after it: landscape-backup list-backups.',
+        cause: error,
+      },
+    );
+  }
+}
+
+async function write(handle: FileHandle, body: AsyncIterable<Uint8Array>): Promise<number> {
+  let written = 0;
+  for await (const chunk of body) {
+    await handle.writeFile(chunk);
+    written += chunk.byteLength;
+  }
+  return written;
+}
+
+const continuationFlag = 0x0001;
+const wholeHeader = 40;
+
+/** Compares the segment's header with its name; gives back how much of it continues a record. */
+async function verify(
+  handle: FileHandle,
+  file: { name: string; sizeBytes: number; systemIdentifier: string },
+): Promise<number> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(wholeHeader), 0, wholeHeader, 0);
+  const header = readWalHeader(buffer.subarray(0, bytesRead));
+  if (typeof header === 'string') throw new Failure('damaged', header);
+  const wal = parseWalName(file.name);
+  const fault = wal.kind === 'segment' ? walHeaderFault(wal, header, file) : 'it is none';
+  if (fault !== undefined) throw new Failure('damaged', fault);
+  // Source: XLogPageHeaderData in xlog_internal.h: xlp_info at 2, xlp_rem_len at 16.
+  return (buffer.readUInt16LE(2) & continuationFlag) === 0 ? 0 : buffer.readUInt32LE(16);
+}
