@@ -1,0 +1,255 @@
+import { userInfo } from 'node:os';
+import pg from 'pg';
+import { Failure } from '../core/failure.ts';
+import {
+  baseBackupCommand,
+  baseBackupDialect,
+  type BaseBackupRequest,
+  type Compression,
+} from './base-backup-command.ts';
+import {
+  BaseBackupQuery,
+  type BackedUpTablespace,
+  type BaseBackupEvent,
+  type WalPosition,
+} from './base-backup-query.ts';
+import { postgresFailure, type Address } from './query.ts';
+
+/** One object that a base backup is made of. Its body is read to its end before the next object is asked for. */
+export type BaseBackupObject =
+  | {
+      readonly kind: 'archive';
+      /** Null for the data directory itself. */
+      readonly oid: number | null;
+      readonly location: string | null;
+      /** A tar, compressed as the backup says. */
+      readonly body: AsyncIterable<Uint8Array>;
+    }
+  | { readonly kind: 'manifest'; readonly body: AsyncIterable<Uint8Array> };
+
+/** How a base backup ended. */
+export interface BaseBackupEnd extends WalPosition {
+  /** PostgreSQL read everything and found pages whose checksums are wrong: the cluster is damaged, the copy is faithful. */
+  readonly badPages: boolean;
+  /** What the server warned of, at most a hundred lines. */
+  readonly warnings: readonly string[];
+}
+
+/** A base backup that is running. */
+export interface RunningBaseBackup {
+  readonly start: WalPosition;
+  readonly tablespaces: readonly BackedUpTablespace[];
+  /** Where the tars are compressed; `client` means that the bodies are plain and the caller compresses. */
+  readonly compression: Compression;
+  /** The tars in the server's order, then the manifest where there is one. */
+  readonly objects: AsyncIterable<BaseBackupObject>;
+  /** How many bytes of files the server has read so far. */
+  plainBytes(): number;
+  /** Resolves when the server says that all is complete; ask it after the last object. */
+  end(): Promise<BaseBackupEnd>;
+}
+
+// A fast checkpoint and the look at every file's size come before the first answer.
+const startStallMs = 3_600_000;
+const streamStallMs = 600_000;
+const warningLimit = 100;
+const dataCorrupted = 'XX001';
+
+/**
+ * Takes a base backup through the replication protocol over the Unix socket: one stream, nothing on this machine's disks.
+ *
+ * The backup is the server's until `work` has read all objects and `end`; if it throws before, or the signal aborts, the
+ * connection is cut and the server gives up. A server without zstd, or without threads in it, is asked again without.
+ */
+export async function withBaseBackup<T>(
+  address: Address,
+  versionNumber: number,
+  request: BaseBackupRequest,
+  signal: AbortSignal,
+  work: (backup: RunningBaseBackup) => Promise<T>,
+): Promise<T> {
+  const attempts = compressions(versionNumber, request.compression);
+  for (const [index, compression] of attempts.entries()) {
+    try {
+      return await attempt(address, versionNumber, { ...request, compression }, signal, work);
+    } catch (error) {
+      if (index === attempts.length - 1 || !(error instanceof CompressionRefused)) throw error;
+    }
+  }
+  throw new Failure('internal', 'no way to compress a base backup was tried');
+}
+
+/** Before anything was sent, the server said that it can't compress like this. */
+class CompressionRefused extends Error {}
+
+function compressions(versionNumber: number, wanted: Compression): readonly Compression[] {
+  const client: Compression = { where: 'client', level: wanted.level };
+  if (wanted.where === 'client' || !baseBackupDialect(versionNumber).serverZstd) return [client];
+  return [wanted, { ...wanted, workers: 0 }, client];
+}
+
+async function attempt<T>(
+  address: Address,
+  versionNumber: number,
+  request: BaseBackupRequest,
+  signal: AbortSignal,
+  work: (backup: RunningBaseBackup) => Promise<T>,
+): Promise<T> {
+  const where = `${address.socketDirectory}:${address.port}`;
+  const warnings: string[] = [];
+  const client = await connectReplication(address);
+  client.on('notice', ({ severity, message }) => {
+    if (severity === 'WARNING' && warnings.length < warningLimit) warnings.push(message ?? '');
+  });
+  const dialect = baseBackupDialect(versionNumber);
+  const query = client.query(new BaseBackupQuery(baseBackupCommand(versionNumber, request), dialect.oneCopy));
+  const abort = () => {
+    query.abort(new Failure('machine', 'the backup was stopped'));
+  };
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  let complete = false;
+  try {
+    const reader = new Reader(query, warnings, dialect.openEndedTars);
+    const result = await work(await reader.begin(request));
+    complete = true;
+    return result;
+  } catch (error) {
+    throw error instanceof CompressionRefused ? error : postgresFailure(error, where);
+  } finally {
+    signal.removeEventListener('abort', abort);
+    if (!complete) query.abort(new Failure('machine', 'the backup was given up'));
+    await client.end().catch(() => undefined); // Cut already, by us or by the server.
+  }
+}
+
+/** Connects for replication as this process's user. Fails with `postgres`, naming the line that pg_hba.conf lacks. */
+export async function connectReplication(address: Address): Promise<pg.Client> {
+  const user = userInfo().username;
+  const settings = {
+    host: address.socketDirectory,
+    port: address.port,
+    user,
+    application_name: 'landscape-backup',
+    connectionTimeoutMillis: 20_000,
+    replication: 'true',
+  };
+  const client = new pg.Client(settings);
+  client.on('error', () => undefined); // A connection that breaks fails the query that runs on it.
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    const failure = postgresFailure(error, `${address.socketDirectory}:${address.port}`);
+    const hint = replicationHint(sqlState(error), user) ?? failure.hint;
+    throw new Failure('postgres', failure.message, { hint, cause: error });
+  }
+}
+
+/** The code that PostgreSQL gave its error, if it is one of PostgreSQL's. */
+function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+function replicationHint(code: string | undefined, user: string): string | undefined {
+  if (code === '28000') {
+    return `Put the line "local replication ${user} peer" into pg_hba.conf (psql -c 'SHOW hba_file' says where) above any reject, and reload.`;
+  }
+  if (code === '53300')
+    return 'Raise max_wal_senders (a base backup needs one), or end another replication connection.';
+  if (code === '42501') return `Give the role the right to it: ALTER ROLE "${user}" REPLICATION.`;
+  return undefined;
+}
+
+/** Turns the flat row of events into objects with bodies. */
+class Reader {
+  readonly #query: BaseBackupQuery;
+  readonly #warnings: readonly string[];
+  readonly #openEndedTars: boolean;
+  #ahead: BaseBackupEvent | undefined;
+  #stop: WalPosition | undefined;
+
+  constructor(query: BaseBackupQuery, warnings: readonly string[], openEndedTars: boolean) {
+    this.#query = query;
+    this.#warnings = warnings;
+    this.#openEndedTars = openEndedTars;
+  }
+
+  async begin(request: BaseBackupRequest): Promise<RunningBaseBackup> {
+    const start = await this.#first();
+    const tablespaces = await this.#query.next(startStallMs);
+    if (start?.is !== 'start' || tablespaces?.is !== 'tablespaces') {
+      throw new Failure('postgres', 'a base backup did not begin with its start and its tablespaces');
+    }
+    return {
+      start: start.at,
+      tablespaces: tablespaces.all,
+      compression: request.compression,
+      objects: this.#objects(),
+      plainBytes: () => this.#query.plainBytes,
+      end: async () => await this.#end(),
+    };
+  }
+
+  async #first(): Promise<BaseBackupEvent | undefined> {
+    try {
+      return await this.#query.next(startStallMs);
+    } catch (error) {
+      const code = sqlState(error);
+      const isAboutZstd = error instanceof Error && /zstd|compress/i.test(error.message);
+      if (isAboutZstd && (code === '0A000' || code === '22023' || code === '42601'))
+        throw new CompressionRefused(error.message);
+      throw error;
+    }
+  }
+
+  async *#objects(): AsyncIterable<BaseBackupObject> {
+    for (;;) {
+      const event = this.#ahead ?? (await this.#query.next(streamStallMs));
+      this.#ahead = undefined;
+      switch (event?.is) {
+        case 'archive':
+          yield { kind: 'archive', oid: event.oid, location: event.location, body: this.#tar() };
+          break;
+        case 'manifest':
+          yield { kind: 'manifest', body: this.#body() };
+          break;
+        case 'end':
+          this.#stop = event.at;
+          return;
+        default:
+          throw new Failure('internal', `a base backup said "${event?.is ?? 'nothing'}" between two of its objects`);
+      }
+    }
+  }
+
+  async *#tar(): AsyncIterable<Uint8Array> {
+    yield* this.#body();
+    if (this.#openEndedTars) yield Buffer.alloc(1024);
+  }
+
+  async *#body(): AsyncIterable<Uint8Array> {
+    for (;;) {
+      const event = await this.#query.next(streamStallMs);
+      if (event?.is !== 'data') {
+        this.#ahead = event;
+        return;
+      }
+      yield event.bytes;
+    }
+  }
+
+  async #end(): Promise<BaseBackupEnd> {
+    if (this.#stop === undefined)
+      throw new Failure('internal', 'the end of a base backup was asked for before its last object');
+    let badPages = false;
+    try {
+      await this.#query.next(streamStallMs);
+    } catch (error) {
+      // PostgreSQL says so after it has sent everything, the end included. Source: basebackup.c, perform_base_backup.
+      if (sqlState(error) !== dataCorrupted) throw error;
+      badPages = true;
+    }
+    return { ...this.#stop, badPages, warnings: this.#warnings };
+  }
+}
