@@ -153,6 +153,17 @@ async function createCluster(root: string, name: string, options: ClusterOptions
           // It ended with its parent.
         }
       }
+      // The next start looks at who holds the socket, and a process is there until it has been waited for.
+      for (let left = 200; left > 0 && isThere(pid); left -= 1) await new Promise((resolve) => setTimeout(resolve, 50));
     },
   };
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
