@@ -28,7 +28,10 @@ export type JournalRecord = z.infer<typeof journalRecordSchema>;
 
 /** A job's id: sorts by the time of its start and is unique by its random end: `backup-20261124T020304Z-3f9a1c`. */
 export function jobId(kind: JournalRecord['kind'], startedAt: Date, random: string): string {
-  return `${kind}-${startedAt.toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(/[-:]/g, '')}-${random}`;
+  return `${kind}-${startedAt
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '')}-${random}`;
 }
 
 /** The line of a job that begins. */
@@ -40,7 +43,10 @@ export function jobBegins(job: Pick<JournalRecord, 'id' | 'kind' | 'trigger' | '
 export function jobSucceeded(
   begun: JournalRecord,
   endedAt: Date,
-  facts: { readonly numbers?: Readonly<Record<string, number>>; readonly about?: Readonly<Record<string, string>> } = {},
+  facts: {
+    readonly numbers?: Readonly<Record<string, number>>;
+    readonly about?: Readonly<Record<string, string>>;
+  } = {},
 ): JournalRecord {
   return { ...begun, endedAt, outcome: 'succeeded', numbers: { ...facts.numbers }, about: { ...facts.about } };
 }

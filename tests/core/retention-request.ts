@@ -1,0 +1,30 @@
+import type { IncarnationCatalogue } from '../../src/core/catalogue.ts';
+import { planRetention, type RetentionPlan, type RetentionRequest } from '../../src/core/retention.ts';
+import { now } from './catalogue-builder.ts';
+
+/** Plans for one or more incarnations, with agreeing clocks and without a schedule unless told otherwise. */
+export function plan(
+  incarnations: IncarnationCatalogue | readonly IncarnationCatalogue[],
+  policy: { readonly count: number; readonly days: number },
+  more: Partial<RetentionRequest> = {},
+): RetentionPlan {
+  const list = 'number' in incarnations ? [incarnations] : incarnations;
+  return planRetention({
+    incarnations: list,
+    current: { incarnation: Math.max(...list.map(({ number }) => number)), timeline: 1 },
+    policy,
+    clocks: { host: now, server: now, destination: now },
+    scheduledAt: undefined,
+    ...more,
+  });
+}
+
+/** The start segments of backups in a list of a plan: built ids end with them. */
+export function segmentsOf(list: readonly { readonly backup: { readonly id: string } }[]): readonly number[] {
+  return list.map(({ backup }) => Number.parseInt(backup.id.slice(-6), 16));
+}
+
+/** What goes of the WAL, as `timeline:first-last`. */
+export function walOf(list: RetentionPlan['wal']['delete']): readonly string[] {
+  return list.map(({ timeline, first, last }) => `${timeline}:${first}-${last}`);
+}
