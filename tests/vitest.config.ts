@@ -1,13 +1,32 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
+/** One project per kind of test, told by the end of the file's name. */
+function project(name: string, include: readonly string[], exclude: readonly string[] = []) {
+  return {
+    extends: true as const,
+    test: { name, include: [...include], exclude: [...exclude, 'node_modules/**', 'dist/**'] },
+  };
+}
+
+const special = ['tests/**/*.integration.test.ts', 'tests/**/*.story.test.ts', 'tests/**/*.long.test.ts'];
+
 export default defineConfig({
+  root: new URL('..', import.meta.url).pathname,
+  cacheDir: join(tmpdir(), 'landscape-backup-vitest'),
   test: {
-    root: new URL('..', import.meta.url).pathname,
-    include: ['tests/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     globalSetup: ['tests/setup/global.ts'],
+    projects: [
+      project('architecture', ['tests/architecture/**/*.test.ts']),
+      project('unit', ['tests/**/*.test.ts'], [...special, 'tests/architecture/**']),
+      project('integration', ['tests/**/*.integration.test.ts']),
+      project('stories', ['tests/**/*.story.test.ts']),
+      project('long', ['tests/**/*.long.test.ts']),
+    ],
   },
 });

@@ -42,10 +42,17 @@ export function makeOutput(format: Format, stdout: Writable, stderr: Writable & 
     failure: (failure) => {
       line.clear();
       if (format === 'json') {
-        const error = { kind: failure.kind, message: failure.message, hint: failure.hint ?? null, exitCode: exitCodes[failure.kind] };
+        const error = {
+          kind: failure.kind,
+          message: failure.message,
+          hint: failure.hint ?? null,
+          exitCode: exitCodes[failure.kind],
+        };
         stdout.write(`${JSON.stringify({ error })}\n`);
       } else {
-        stderr.write(`landscape-backup: ${failure.message}\n${failure.hint === undefined ? '' : `  next: ${failure.hint}\n`}`);
+        stderr.write(
+          `landscape-backup: ${failure.message}\n${failure.hint === undefined ? '' : `  next: ${failure.hint}\n`}`,
+        );
       }
     },
     progress: (progress) => {
@@ -89,8 +96,15 @@ export function describe(progress: Progress): string {
   const { phase, bytes, estimatedBytes, bytesPerSecond, secondsLeft, note } = progress;
   const facts: string[] = [];
   if (bytes !== undefined) {
-    const share = estimatedBytes === undefined || estimatedBytes === 0 ? undefined : Math.min(100, Math.floor((100 * bytes) / estimatedBytes));
-    facts.push(share === undefined ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(estimatedBytes ?? 0)} (${share} %)`);
+    const share =
+      estimatedBytes === undefined || estimatedBytes === 0
+        ? undefined
+        : Math.min(100, Math.floor((100 * bytes) / estimatedBytes));
+    facts.push(
+      share === undefined
+        ? formatBytes(bytes)
+        : `${formatBytes(bytes)} of ${formatBytes(estimatedBytes ?? 0)} (${share} %)`,
+    );
   }
   if (bytesPerSecond !== undefined && Number.isFinite(bytesPerSecond)) facts.push(`${formatBytes(bytesPerSecond)}/s`);
   if (secondsLeft !== undefined && Number.isFinite(secondsLeft)) facts.push(`${formatSeconds(secondsLeft)} left`);

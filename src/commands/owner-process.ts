@@ -14,10 +14,17 @@ const requestSchema = z.object({ do: z.enum(['start', 'stop']) });
  * Root does nothing else: it makes the unit's folder for the owner, and never follows a path in a directory that the owner
  * can write. Which cluster is meant is decided here and not by the request.
  */
-export async function runAsOwner(program: readonly string[], args: readonly string[], options: { home: string; cluster: string | undefined }): Promise<number> {
+export async function runAsOwner(
+  program: readonly string[],
+  args: readonly string[],
+  options: { home: string; cluster: string | undefined },
+): Promise<number> {
   const settings = await readSettings(options.home);
   const cluster = await findCluster(options.cluster, settings.clusters);
-  if (cluster.ownerUid === 0) throw new Failure('refused', `the cluster ${cluster.label} belongs to root`, { hint: 'PostgreSQL itself refuses that: give it to postgres.' });
+  if (cluster.ownerUid === 0)
+    throw new Failure('refused', `the cluster ${cluster.label} belongs to root`, {
+      hint: 'PostgreSQL itself refuses that: give it to postgres.',
+    });
   await makeOwnedFolder(unitFolder(options.home, cluster.unit).path, { uid: cluster.ownerUid, gid: cluster.ownerGid });
   const become = ['--reuid', String(cluster.ownerUid), '--regid', String(cluster.ownerGid), '--init-groups'];
   return await serve('setpriv', [...become, '--', ...program, ...args], async (request) => {

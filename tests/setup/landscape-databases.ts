@@ -40,8 +40,13 @@ const tables: Readonly<Record<(typeof landscapeDatabases)[number], string>> = {
 export async function createLandscapeDatabases({ sql }: TestCluster): Promise<void> {
   await sql('create role landscape login;');
   for (const name of landscapeDatabases) {
-    await sql(`create database "${name}" owner landscape template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8';`);
-    await sql(`create table patch (id serial primary key, applied timestamptz default now()); insert into patch (id) values (483);${tables[name]}`, name);
+    await sql(
+      `create database "${name}" owner landscape template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8';`,
+    );
+    await sql(
+      `create table patch (id serial primary key, applied timestamptz default now()); insert into patch (id) values (483);${tables[name]}`,
+      name,
+    );
   }
 }
 

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Makes a fresh clone ready, then runs a program of the project on the project's own Node:
+#   ready.sh <program.ts> [arguments]
+# Node modules come from the lock file; Debian packages through apt-get where this is root or sudo asks nothing.
+set -eu
+cd "$(dirname "$0")/../.."
+
+packages="postgresql postgresql-contrib libjson-perl zstd tar procps util-linux"
+for extra in ${LANDSCAPE_BACKUP_PACKAGES:-}; do packages="$packages $extra"; done
+
+missing=""
+for package in $packages; do
+  state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$state" = installed ] || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ]; then as_root=""
+  elif sudo -n true 2>/dev/null; then as_root="sudo -n"
+  else
+    echo "These Debian packages are missing; install them as root, then try again:" >&2
+    echo "  apt-get install --no-install-recommends$missing" >&2
+    exit 1
+  fi
+  echo "installing Debian packages:$missing"
+  # A machine that gets PostgreSQL only for this shall not get a running cluster with it.
+  quiet=/etc/postgresql-common/createcluster.d/landscape-backup-tests.conf
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    $as_root mkdir -p "${quiet%/*}"
+    echo "create_main_cluster = false" | $as_root tee "$quiet" >/dev/null
+  fi
+  log=$(mktemp)
+  if ! { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
+         { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; }; } >"$log" 2>&1; then
+    $as_root rm -f "$quiet"
+    tail -20 "$log" >&2
+    echo "apt-get could not install:$missing" >&2
+    exit 1
+  fi
+  $as_root rm -f "$quiet"
+  rm -f "$log"
+fi
+
+stamp=node_modules/.landscape-backup-lock
+if ! cmp -s package-lock.json "$stamp"; then
+  echo "installing node modules"
+  log=$(mktemp)
+  if ! npm ci --no-audit --no-fund --ignore-scripts >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    exit 1
+  fi
+  rm -f "$log"
+  cp package-lock.json "$stamp"
+fi
+
+PATH="$PWD/node_modules/.bin:$PATH"
+export PATH
+exec node "$@"
