@@ -65,13 +65,18 @@ export function servedFrom(service: RestoreService, name: WalName): { readonly i
   if (name.kind !== 'segment') return undefined;
   const number = segmentNumber(name, service.segmentSize);
   if (number === undefined) {
-    throw new Failure('internal', `the plan speaks of segments of ${service.segmentSize} bytes, ${name.name} is none of them`);
+    throw new Failure(
+      'internal',
+      `the plan speaks of segments of ${service.segmentSize} bytes, ${name.name} is none of them`,
+    );
   }
   const runs = service.segments.filter(({ timeline }) => timeline === name.timeline);
   const run = runs.find(({ first, last }) => number >= first && number <= last);
   if (run !== undefined) return run;
   if (runs.some(({ last }) => last < number) && runs.some(({ first }) => first > number)) {
-    throw new Failure('internal', `the plan has a hole at ${name.name}`, { hint: 'Make a new plan: landscape-backup restore.' });
+    throw new Failure('internal', `the plan has a hole at ${name.name}`, {
+      hint: 'Make a new plan: landscape-backup restore.',
+    });
   }
   return undefined;
 }
