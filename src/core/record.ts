@@ -70,7 +70,19 @@ export const fileSetSchema = z.object({
   takenAt: instantSchema,
   /** SHA-256 over paths, modes, owners and contents: equal means nothing changed. */
   digest: z.string(),
-  files: z.array(z.object({ path: z.string(), sizeBytes: z.number().int(), mode: z.number().int(), owner: z.string(), group: z.string() })),
+  files: z.array(
+    z.object({
+      path: z.string(),
+      kind: z.enum(['file', 'directory', 'link']),
+      sizeBytes: z.number().int(),
+      mode: z.number().int(),
+      owner: z.string(),
+      group: z.string(),
+      /** Where a link points. */
+      target: z.string().nullable(),
+    }),
+  ),
+  /** Paths that were asked for and are not there, or could not be read. */
   missing: z.array(z.string()),
 });
 export type FileSet = z.infer<typeof fileSetSchema>;
