@@ -7,7 +7,7 @@ import { removeOurSettings } from '../../src/postgres/archiving-removal.ts';
 import { applyArchiving, forgetForeign } from '../../src/postgres/archiving.ts';
 import { autoConfigurationFile } from '../../src/postgres/auto-configuration.ts';
 import { unitFolder, type UnitFolder } from '../../src/system/home.ts';
-import { becomeOwner, makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
+import { asOwner, becomeOwner, makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
 
 let machine: Machine;
 let server: TestCluster;
@@ -210,14 +210,10 @@ test('an error in another line is told with its line, for a reload would change 
 });
 
 test('a setting on the command line of the server is refused by its name', async () => {
-  await writeFile(
-    join(server.cluster.configDirectory, 'pg_ctl.conf'),
-    'pg_ctl_options = \'-o "-c archive_mode=off"\'\n',
-  );
-  await server.start();
-  await expect(apply()).rejects.toMatchObject({
-    kind: 'refused',
-    message: expect.stringContaining('archive_mode'),
-    hint: expect.stringContaining('pg_ctl.conf'),
-  });
+  const { binaries, dataDirectory, logFile } = server.cluster;
+  const options = `-c config_file=${configuration()} -c archive_mode=off`;
+  await asOwner(join(binaries, 'pg_ctl'), ['-D', dataDirectory, '-l', logFile, '-o', options, '-w', 'start']);
+  const failure = await apply().catch((error: unknown) => error);
+  expect(failure).toMatchObject({ kind: 'refused', hint: expect.stringContaining('pg_ctl.conf') });
+  expect(String(failure)).toContain('archive_mode of the cluster');
 });
