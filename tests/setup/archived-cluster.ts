@@ -1,11 +1,14 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { archiveCommand } from '../../src/core/archiving-decision.ts';
+import { parseSettings } from '../../src/core/settings.ts';
+import type { BackupContext } from '../../src/jobs/backup-run.ts';
 import type { Cluster } from '../../src/postgres/cluster.ts';
 import { readControlData } from '../../src/postgres/control-data.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { isSharedFolder, type Place } from '../../src/repository/layout.ts';
 import { createRepository, type Repository } from '../../src/repository/repository.ts';
 import { openDirectory } from '../../src/storage/directory.ts';
+import { machineClock } from '../../src/system/clock.ts';
 import { randomName, writeJson } from '../../src/system/files.ts';
 import { pinSchema, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
 import { makeMachine, type ClusterOptions, type Machine, type TestCluster } from './machine.ts';
@@ -49,7 +52,7 @@ export async function addArchivedCluster(
   const { name = 'main', destination = machine.destination, archiving = true, settings, ...rest } = options;
   const unit = unitFolder(machine.home, `${options.major ?? '15'}-${name}`);
   const archive = archiving
-    ? { archive_mode: 'on', archive_command: archiveCommand(machine, unit).replaceAll("'", "''") }
+    ? { archive_mode: 'on', archive_command: archiveCommand(machine.runtime, unit.path).replaceAll("'", "''") }
     : {};
   const server = await machine.createCluster(name, { ...rest, settings: { ...archive, ...settings } });
   const { binaries, dataDirectory } = server.cluster;
@@ -77,7 +80,19 @@ export async function addArchivedCluster(
   return { machine, server, cluster: await server.look(), unit, repository, place, ownerId };
 }
 
-/** The `archive_command` that runs the machine's installed program for a unit. */
-export function archiveCommand(machine: Machine, unit: UnitFolder): string {
-  return `'${join(machine.runtime, 'bin', 'archive-wal')}' '${unit.path}' '%p' '%f'`;
+/** What a backup of such a cluster starts from; options of the settings file may be given. */
+export function backupContext(
+  archived: ArchivedCluster,
+  options: Readonly<Record<string, unknown>> = {},
+): BackupContext {
+  return {
+    cluster: archived.cluster,
+    unit: archived.unit,
+    repository: archived.repository,
+    settings: parseSettings({ destination: archived.repository.storage.url, ...options }),
+    identity: { model: 'test-model', application: 'test-host', unit: archived.cluster.unit },
+    clock: machineClock,
+    signal: new AbortController().signal,
+    progress: () => undefined,
+  };
 }

@@ -1,0 +1,79 @@
+import { availableParallelism } from 'node:os';
+import { constants, createZstdCompress } from 'node:zlib';
+import type { BackupArchive, Part } from '../core/backup.ts';
+import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
+import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
+import type { Cluster } from '../postgres/cluster.ts';
+import { storeObject, storeParts } from '../repository/parts.ts';
+import type { Repository } from '../repository/repository.ts';
+import { through } from '../repository/seal.ts';
+import { makeMeter, type ReportProgress } from './job-progress.ts';
+
+/** Large enough that a backup of a terabyte is some thousand objects, small enough to be sent again. */
+const partBytes = 256 * 1024 * 1024;
+/** More threads gain little at the levels we use, and the server has other work. */
+const mostWorkers = 4;
+
+/** What a copy is made with. */
+export interface CopyRequest {
+  readonly cluster: Cluster;
+  readonly versionNumber: number;
+  readonly label: string;
+  readonly withWal: boolean;
+  readonly level: number;
+  readonly repository: Repository;
+  /** The backup's folder in the repository, with a slash at its end. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  readonly report: ReportProgress;
+}
+
+/** What was stored. */
+export interface Copied {
+  readonly start: RunningBaseBackup['start'];
+  readonly end: BaseBackupEnd;
+  readonly archives: readonly BackupArchive[];
+  readonly manifest: Part | null;
+  readonly estimatedBytes: number;
+  readonly compression: Compression;
+}
+
+/** Streams a base backup from the server into the repository; all of it is stored, or this fails. */
+export async function copyCluster(request: CopyRequest): Promise<Copied> {
+  const { cluster, versionNumber, label, withWal, level, signal } = request;
+  const workers = Math.min(availableParallelism(), mostWorkers);
+  const asked: BaseBackupRequest = { label, withWal, compression: { where: 'server', level, workers } };
+  return await withBaseBackup(cluster, versionNumber, asked, signal, async (backup) => await store(request, backup));
+}
+
+async function store({ repository, folder, report }: CopyRequest, backup: RunningBaseBackup): Promise<Copied> {
+  const estimatedBytes = backup.tablespaces.reduce((sum, { estimatedBytes: bytes }) => sum + bytes, 0);
+  const tell = makeMeter('copying the cluster', estimatedBytes, () => performance.now(), report);
+  const metered = async function* (body: AsyncIterable<Uint8Array>) {
+    for await (const chunk of body) {
+      tell(backup.plainBytes());
+      yield chunk;
+    }
+  };
+  const archives: BackupArchive[] = [];
+  let manifest: Part | null = null;
+  for await (const object of backup.objects) {
+    const body = metered(object.body);
+    if (object.kind === 'manifest') {
+      manifest = await storeObject(repository, folder, 'backup_manifest', body);
+      continue;
+    }
+    const { oid, location } = object;
+    const name = `${oid === null ? 'base' : oid}.tar.zst`;
+    const parts = await storeParts(repository, folder, name, compressed(body, backup.compression), partBytes);
+    archives.push({ oid, location, parts: [...parts] });
+  }
+  const end = await backup.end();
+  return { start: backup.start, end, archives, manifest, estimatedBytes, compression: backup.compression };
+}
+
+function compressed(body: AsyncIterable<Uint8Array>, { where, level }: Compression): AsyncIterable<Uint8Array> {
+  if (where === 'server') return body;
+  const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
+  return through(body, createZstdCompress({ params }));
+}

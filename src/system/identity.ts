@@ -1,0 +1,23 @@
+import { hostname } from 'node:os';
+import { Failure } from '../core/failure.ts';
+import { readText } from './files.ts';
+
+/** The names by which the repository knows a unit. */
+export interface Identity {
+  readonly model: string;
+  readonly application: string;
+  readonly unit: string;
+}
+
+const machineIdFile = '/etc/machine-id';
+
+/** Without Juju a machine is its own model, its host name the application, and each cluster (`15-main`) a unit. */
+export async function machineIdentity(unit: string): Promise<Identity> {
+  const model = (await readText(machineIdFile))?.trim();
+  if (model === undefined || !/^[0-9a-f]{32}$/.test(model)) {
+    throw new Failure('machine', `${machineIdFile} does not hold this machine's id`, {
+      hint: 'systemd-machine-id-setup makes one.',
+    });
+  }
+  return { model, application: hostname(), unit };
+}
