@@ -23,23 +23,31 @@ if [ -n "$missing" ]; then
     exit 1
   fi
   echo "installing Debian packages:$missing"
-  # A machine that gets PostgreSQL only for this shall not get a running cluster with it.
+  # A machine that gets PostgreSQL only for this shall not get a running cluster with it, also where postgresql-common
+  # is there already. The drop-in is gone again when this script ends, however it ends.
   quiet=/etc/postgresql-common/createcluster.d/landscape-backup-tests.conf
-  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-    $as_root mkdir -p "${quiet%/*}"
-    echo "create_main_cluster = false" | $as_root tee "$quiet" >/dev/null
-  fi
+  unquiet() { $as_root rm -f "$quiet"; $as_root rmdir --ignore-fail-on-non-empty "${quiet%/*}" 2>/dev/null || true; }
+  trap unquiet EXIT
+  trap 'exit 130' INT TERM
+  $as_root mkdir -p "${quiet%/*}"
+  echo "create_main_cluster = false" | $as_root tee "$quiet" >/dev/null
   log=$(mktemp)
   if ! { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
          { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; }; } >"$log" 2>&1; then
-    $as_root rm -f "$quiet"
     tail -20 "$log" >&2
     echo "apt-get could not install:$missing" >&2
     exit 1
   fi
-  $as_root rm -f "$quiet"
+  unquiet
+  trap - EXIT INT TERM
   rm -f "$log"
 fi
+
+case $(uname -m) in
+  x86_64) architecture=x64 ;;
+  aarch64) architecture=arm64 ;;
+  *) echo "the project's own Node is there for x86_64 and aarch64, this machine is $(uname -m)" >&2; exit 1 ;;
+esac
 
 stamp=node_modules/.landscape-backup-lock
 if ! cmp -s package-lock.json "$stamp"; then
@@ -50,6 +58,8 @@ if ! cmp -s package-lock.json "$stamp"; then
     exit 1
   fi
   rm -f "$log"
+  # npm 9 and 10 drop the other architecture's package and, with it, the link that both of them own.
+  ln -sf "../node-linux-$architecture/bin/node" node_modules/.bin/node
   cp package-lock.json "$stamp"
 fi
 
