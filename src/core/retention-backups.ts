@@ -1,7 +1,7 @@
 import type { Judged } from './retention-judge.ts';
 import { reachOf } from './reach.ts';
 import { retentionNow, type RetentionRequest } from './retention.ts';
-import type { TimelineTree } from './timeline-tree.ts';
+import { branchKey, pathFrom, type TimelineTree } from './timeline-tree.ts';
 import { segmentOf } from './wal-name.ts';
 
 /** A backup that stays. */
@@ -30,6 +30,7 @@ export function decideBackups(
     edge,
     window: windowOf(counted, edge),
     archivedAnchor: archivedAnchor(counted, edge, tree),
+    abandoned: basesOfAbandoned(request, tree, judged, edge),
   };
   const keep: Kept[] = [];
   const expire: Expired[] = [];
@@ -56,6 +57,8 @@ interface Rules {
   readonly edge: Date;
   readonly window: Window;
   readonly archivedAnchor: Judged | undefined;
+  /** What abandoned timelines that the window has not passed yet begin from. */
+  readonly abandoned: ReadonlyMap<Judged, number>;
 }
 
 /**
@@ -84,8 +87,38 @@ function archivedAnchor(counted: readonly Judged[], edge: Date, tree: TimelineTr
   return counted.some(endsBefore) ? undefined : anchor;
 }
 
-function reasons(each: Judged, { count, days, newest, edge, window, archivedAnchor: archived }: Rules): string[] {
-  const because: string[] = [];
+/**
+ * The moments of a timeline that was left are in the window too until it has passed them. They need the backups that lead
+ * there, which are not those of the current timeline when it left before one of these had ended. A timeline is passed when
+ * something on a later one, which is always a higher one, is older than the window.
+ */
+function basesOfAbandoned(
+  { incarnations, current }: RetentionRequest,
+  tree: TimelineTree,
+  judged: readonly Judged[],
+  edge: Date,
+): ReadonlyMap<Judged, number> {
+  const bases = new Map<Judged, number>();
+  for (const branch of tree.branches.values()) {
+    const { key, timeline } = branch;
+    const isLeft = judged.some(({ backup }) => backup.timeline > timeline && backup.startedAt <= edge);
+    const isRestored = incarnations.some(({ number, owner }) => number > branch.incarnation && owner.since <= edge);
+    if (isLeft || isRestored || key === branchKey(current.incarnation, current.timeline)) continue;
+    const untilOf = new Map(pathFrom(tree, key).map((piece) => [piece.key, piece.until]));
+    const leading = judged.filter(({ backup, branch: of, isBase }) => {
+      const until = untilOf.get(of.key);
+      return isBase && untilOf.has(of.key) && (until === undefined || backup.stopLsn <= until);
+    });
+    const { anchor, inside } = windowOf(leading, edge);
+    for (const base of [...(anchor === undefined ? [] : [anchor]), ...inside])
+      bases.set(base, Math.min(timeline, bases.get(base) ?? timeline));
+  }
+  return bases;
+}
+
+function reasons(each: Judged, rules: Rules): string[] {
+  const { count, days, newest, edge, window, archivedAnchor: archived } = rules;
+  const because: string[] = [...abandonedReason(each, rules)];
   if (newest.has(each)) because.push(`one of the ${count} newest`);
   if (window.inside.has(each)) because.push(`inside the window of ${days} days`);
   if (window.anchor === each || archived === each) {
@@ -94,12 +127,20 @@ function reasons(each: Judged, { count, days, newest, edge, window, archivedAnch
   return because;
 }
 
+function abandonedReason(each: Judged, { abandoned, days }: Rules): readonly string[] {
+  const timeline = abandoned.get(each);
+  return timeline === undefined
+    ? []
+    : [`timeline ${timeline} begins from it, and was still in use within ${days} days`];
+}
+
 /** What doesn't count stays until the window has passed it: until an anchor that counts is newer. */
-function grace({ backup, uncounted, isDeleting, protectedBy }: Judged, { window }: Rules): string[] {
+function grace(each: Judged, rules: Rules): readonly string[] {
+  const { backup, uncounted, isDeleting, protectedBy } = each;
   if (isDeleting || protectedBy.length > 0) return [];
-  const anchor = window.anchor?.backup;
+  const anchor = rules.window.anchor?.backup;
   const isPassed = anchor !== undefined && backup.stoppedAt < anchor.startedAt;
-  return isPassed ? [] : [`${uncounted ?? ''}: stays until the window has passed it`];
+  return isPassed ? abandonedReason(each, rules) : [`${uncounted ?? ''}: stays until the window has passed it`];
 }
 
 function verdict({ backup, uncounted, isDeleting }: Judged, { count, edge }: Rules): string {

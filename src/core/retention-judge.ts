@@ -13,6 +13,8 @@ export interface Judged {
   readonly branch: Branch;
   /** Why it is no part of count and window; `undefined` when it is. */
   readonly uncounted: string | undefined;
+  /** It leads to any moment after it on whatever branch descends from it: only being on an abandoned one may speak against it. */
+  readonly isBase: boolean;
   /** Why it stays whatever count and window say. */
   readonly protectedBy: readonly string[];
   /** An earlier prune has condemned it. */
@@ -45,14 +47,17 @@ function judge(of: IncarnationCatalogue, backup: Backup, { request, tree, isOnPa
   const protectedBy = protectors(request, backup.id);
   if (marks.isPinned) protectedBy.push('pinned');
   if (marks.isUnreadable) protectedBy.push('one of its marks can not be read');
+  const isWhole = hasItsWal(backup, branch, tree);
   let uncounted: string | undefined;
   if (marks.isDeleting) uncounted = 'marked for deletion';
   else if (marks.isUnreadable) uncounted = 'one of its marks can not be read';
   else if (marks.isDamaged) uncounted = 'damaged';
   else if (marks.isPinned) uncounted = 'pinned';
   else if (!isOnPath(branch, backup)) uncounted = `on a timeline that was left (${backup.timeline})`;
-  else if (!hasItsWal(backup, branch, tree)) uncounted = 'not all of its own WAL is stored';
-  return { incarnation: of.number, backup, branch, uncounted, protectedBy, isDeleting: marks.isDeleting };
+  else if (!isWhole) uncounted = 'not all of its own WAL is stored';
+  const isUnmarked = !marks.isDeleting && !marks.isUnreadable && !marks.isDamaged && !marks.isPinned;
+  const isBase = isUnmarked && isWhole && !backup.withWal;
+  return { incarnation: of.number, backup, branch, uncounted, isBase, protectedBy, isDeleting: marks.isDeleting };
 }
 
 interface MarksRead {

@@ -1,5 +1,6 @@
 import { isHeld } from './lease.ts';
 import type { Kept } from './retention-backups.ts';
+import type { Judged } from './retention-judge.ts';
 import type { RetentionRequest, WalDecision } from './retention.ts';
 import { descendantsOf, pathFrom, runsOf, type Branch, type TimelineTree } from './timeline-tree.ts';
 import { segmentOf } from './wal-name.ts';
@@ -43,7 +44,7 @@ export function decideWal(
 
 const all = { first: 0, last: Infinity };
 
-/** Needs on every timeline: those of jobs, which are short, and the lack of anything to measure by. */
+/** Needs on every timeline: those of jobs, which are short, and of everything where nothing tells what is needed. */
 function needsEverywhere(request: RetentionRequest, keep: readonly Kept[], mayRun: readonly string[]): readonly Need[] {
   const needs: Need[] = mayRun.map((id) => ({
     ...all,
@@ -57,12 +58,13 @@ function needsEverywhere(request: RetentionRequest, keep: readonly Kept[], mayRu
       needs.push({ first, last: Infinity, because: `needed by ${held.lease?.kind ?? 'job'} ${held.lease?.job ?? ''}` });
     }
   }
-  if (keep.some(({ judged }) => !judged.backup.withWal)) return needs;
-  const newest = keep.findLast(({ judged }) => judged.uncounted === undefined)?.judged.backup;
-  if (newest === undefined) return [...needs, { ...all, because: 'there is no backup to measure by' }];
-  // Only backups with their own WAL are left. One that is to come begins after the newest of them.
-  const first = segmentOf(newest.startLsn, newest.segmentSize);
-  return [...needs, { first, last: Infinity, because: `after backup ${newest.id}` }];
+  if (newestCounted(keep) === undefined) needs.push({ ...all, because: 'there is no good backup to measure by' });
+  return needs;
+}
+
+/** The newest backup that counts stays under every policy and every lease, so what is measured by it never shrinks. */
+function newestCounted(keep: readonly Kept[]): Judged | undefined {
+  return keep.findLast(({ judged }) => judged.uncounted === undefined)?.judged;
 }
 
 function needsOfBackups(tree: TimelineTree, keep: readonly Kept[]): ReadonlyMap<string, readonly Need[]> {
@@ -72,7 +74,8 @@ function needsOfBackups(tree: TimelineTree, keep: readonly Kept[]): ReadonlyMap<
   };
   for (const { judged } of keep) {
     const { backup, branch } = judged;
-    if (backup.withWal) continue;
+    // What comes with its own WAL needs none; but what comes after the newest may be the start of archiving.
+    if (backup.withWal && judged !== newestCounted(keep)) continue;
     const first = segmentOf(backup.startLsn, backup.segmentSize);
     const because = `needed by backup ${backup.id}`;
     for (const { key } of [branch, ...descendantsOf(tree, branch.key)]) add(key, { first, last: Infinity, because });

@@ -23,10 +23,14 @@ export async function appendJournal(unit: UnitFolder, record: JournalRecord): Pr
     await rotate(unit);
   } catch (error) {
     if (error instanceof Failure) throw error;
-    throw new Failure('machine', `the journal ${unit.journal} could not be written: ${errorCode(error) ?? String(error)}`, {
-      hint: 'Is the disk full, and does this program run as the owner of the cluster?',
-      cause: error,
-    });
+    throw new Failure(
+      'machine',
+      `the journal ${unit.journal} could not be written: ${errorCode(error) ?? String(error)}`,
+      {
+        hint: 'Is the disk full, and does this program run as the owner of the cluster?',
+        cause: error,
+      },
+    );
   }
 }
 

@@ -79,6 +79,7 @@ interface IncarnationSketch {
   readonly unfinished?: readonly UnfinishedBackup[];
   readonly parent?: IncarnationCatalogue['owner']['parent'];
   readonly ownerId?: string;
+  readonly since?: Date;
 }
 
 /** One incarnation as its catalogue tells of it. */
@@ -106,7 +107,7 @@ export function incarnation(sketch: IncarnationSketch): IncarnationCatalogue {
       model: 'model',
       application: 'postgresql',
       unit: '15-main',
-      since: daysAgo(1000),
+      since: sketch.since ?? daysAgo(sketch.parent === undefined ? 1000 : 0),
       parent: sketch.parent ?? null,
     },
     systemIdentifier: '7000000000000000001',

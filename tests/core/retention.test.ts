@@ -44,7 +44,7 @@ describe('count and days as a union', () => {
     expect(refusals).toEqual([]);
     expect(wal.delete).toEqual([]);
     expect(wal.keep).toEqual([
-      expect.objectContaining({ first: 3, last: 9, because: 'there is no backup to measure by' }),
+      expect.objectContaining({ first: 3, last: 9, because: 'there is no good backup to measure by' }),
     ]);
   });
 
