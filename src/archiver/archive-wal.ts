@@ -1,0 +1,158 @@
+import { dirname, join } from 'node:path';
+import { Failure, isFailure } from '../core/failure.ts';
+import { ownerSchema } from '../core/incarnation.ts';
+import { unitOfServer } from '../core/server-files.ts';
+import { parseWalName, type WalName } from '../core/wal-name.ts';
+import { layout, walKey, type Place } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+import { storeWal, type Stored } from '../repository/wal-store.ts';
+import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
+import type { Clock } from '../system/clock.ts';
+import { within } from '../system/deadline.ts';
+import { readText } from '../system/files.ts';
+import {
+  readOwnerState,
+  readPin,
+  readSettings,
+  settingsFile,
+  type OwnerState,
+  type UnitFolder,
+} from '../system/home.ts';
+import { checkWalFile } from './check-wal-file.ts';
+import { withExpected } from './open-expected.ts';
+import { keepRejected } from './rejected.ts';
+
+/** What PostgreSQL asks `archive-wal` for. */
+export interface ArchiveRequest {
+  readonly unit: UnitFolder;
+  /** Where the server runs; `path` is relative to it. */
+  readonly dataDirectory: string;
+  /** `%p` */
+  readonly path: string;
+  /** `%f` */
+  readonly name: string;
+}
+
+/** After this long a call has failed, whatever it waits for: PostgreSQL asks again, and says so in its log. */
+export const archiveLimitMs = 5 * 60_000;
+/** Writing down how it went has to wait for nobody. */
+const noteLimitMs = 5000;
+
+/**
+ * Archives one WAL file for a cluster that owns its incarnation, and notes in the unit's folder when that begins or ceases
+ * to work. Returns only when the bytes are durable at the destination, stored now or before.
+ *
+ * Fails with `refused` where the unit owns nothing or the file is not what its name says, `conflict` where the name is taken
+ * by other bytes (which are kept), `unavailable` where the repository is not there or another one, and with what else the
+ * destination says.
+ */
+export async function archiveWal(
+  request: ArchiveRequest,
+  clock: Clock,
+  limitMs: number = archiveLimitMs,
+): Promise<Stored> {
+  try {
+    const stored = await within(limitMs, `archiving ${request.name}`, perform(request));
+    // The segment is stored: that the note of it could not be written changes nothing about it.
+    await within(noteLimitMs, 'the note', noteArchiveSuccess(request.unit, clock.now())).catch(() => undefined);
+    return stored;
+  } catch (error) {
+    const note = noteArchiveFailure(request.unit, request.name, error, clock.now());
+    await within(noteLimitMs, 'the note', note).catch(() => undefined); // What failed first is what is told.
+    throw error;
+  }
+}
+
+async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Promise<Stored> {
+  const wal = parseWalName(name);
+  const home = dirname(unit.path);
+  const owner = await readOwner(unit);
+  await checkServer(unit, dataDirectory);
+  const { destination, compressionLevel } = await readSettings(home);
+  if (destination === undefined) {
+    throw new Failure('settings', 'the option destination is empty', {
+      hint: `Write it into ${settingsFile(home)}; WAL stays in pg_wal until then.`,
+    });
+  }
+  const pin = await readPin(unit);
+  if (pin === undefined) {
+    throw new Failure('refused', `${unit.path} names no repository`, { hint: 'Run landscape-backup init.' });
+  }
+  const file = { name: wal, path: join(dataDirectory, path) };
+  return await withExpected(destination, pin.repositoryId, async (repository) => {
+    return await archiveFile(repository, owner, file, { unit, level: compressionLevel });
+  });
+}
+
+/**
+ * Archives a WAL file into the incarnation that an owner state names, after asking the repository whose that is.
+ *
+ * Fails as `archiveWal` does.
+ */
+export async function archiveFile(
+  repository: Repository,
+  owner: OwnerState,
+  file: { readonly name: WalName; readonly path: string },
+  options: { readonly unit: UnitFolder; readonly level: number },
+): Promise<Stored> {
+  await checkOwnership(repository, owner);
+  await checkWalFile(file.path, file.name, owner.systemIdentifier);
+  try {
+    return await storeWal(repository, owner, file.name, file.path, options.level);
+  } catch (error) {
+    if (isFailure(error, 'conflict')) {
+      const kept = await keepRejected(options.unit, file.path);
+      throw new Failure('conflict', `${error.message}; ${kept}`, { hint: error.hint, cause: error });
+    }
+    if (isFailure(error, 'damaged')) throw storedDamage(repository, owner, file.name, error);
+    throw error;
+  }
+}
+
+/** The stored object claims to be these bytes and is not: PostgreSQL still has them, so they can be stored anew. */
+function storedDamage(repository: Repository, place: Place, name: WalName, error: Failure): Failure {
+  return new Failure('damaged', `${name.name} is stored already, but damaged: ${error.message}`, {
+    hint: `Look for disk errors at the destination, then remove ${repository.storage.url}/${walKey(place, name.name)}: it will be stored again.`,
+    cause: error,
+  });
+}
+
+async function readOwner(unit: UnitFolder): Promise<OwnerState> {
+  const owner = await readOwnerState(unit);
+  if (owner !== undefined) return owner;
+  throw new Failure('refused', `the cluster of ${unit.path} owns no incarnation, so it may not archive`, {
+    hint: 'A restored copy archives after landscape-backup take-over; otherwise turn its archiving off.',
+  });
+}
+
+async function checkOwnership(repository: Repository, owner: OwnerState): Promise<void> {
+  const known = await repository.readJson(layout.owner(owner), ownerSchema);
+  const which = `incarnation ${owner.incarnation} of cluster ${owner.systemIdentifier}`;
+  if (known === undefined) {
+    throw new Failure('refused', `the repository at ${repository.storage.url} holds no ${which}`, {
+      hint: 'Was the claim interrupted? See landscape-backup status.',
+    });
+  }
+  if (known.ownerId === owner.ownerId) return;
+  throw new Failure('refused', `${which} belongs to ${known.unit} of ${known.application}, not to this unit`, {
+    hint: 'Whoever is not its owner may only read it; landscape-backup take-over makes a new incarnation.',
+  });
+}
+
+/**
+ * A clone on the same machine carries the original's `archive_command` and so its unit's folder: the configuration that its
+ * server was started with tells them apart.
+ */
+async function checkServer(unit: UnitFolder, dataDirectory: string): Promise<void> {
+  const options = await readText(join(dataDirectory, 'postmaster.opts'));
+  const started = options === undefined ? undefined : unitOfServer(options);
+  const expected = unit.path.slice(dirname(unit.path).length + 1);
+  if (started === undefined || started === expected) return;
+  throw new Failure(
+    'refused',
+    `the server in ${dataDirectory} is ${started}, its archive_command speaks for ${expected}`,
+    {
+      hint: "It is a copy with its original's settings: turn its archiving off (alter system reset archive_command).",
+    },
+  );
+}
