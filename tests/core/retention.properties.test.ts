@@ -82,7 +82,7 @@ test('never fewer good backups than the count remain, as far as there were any',
           const end = Number((backup.stopLsn - 1n) / BigInt(segmentSize));
           const isOwn = { at: backup.stoppedAt, way: way ?? [], segment: end };
           const only = [{ ...each, backups: [{ ...backup, withWal: false }] }];
-          // Its own end lies on its own timeline, whatever left it in the same segment.
+          // The segment of its end may be stored under its own timeline's name, or under that of one that left in it.
           const upToIt = isOwn.way.filter(({ timeline }) => timeline <= backup.timeline);
           const marks = (each.marks.get(backup.id) ?? []).map((mark) => mark?.mark);
           const isPinned = marks.findLast((mark) => mark === 'pinned' || mark === 'unpinned') === 'pinned';
@@ -91,7 +91,9 @@ test('never fewer good backups than the count remain, as far as there were any',
             !marks.includes('deleting') &&
             !isPinned &&
             isRestorable(isOwn, only, everything) &&
-            (backup.withWal || isRestorable({ ...isOwn, way: upToIt }, only, stored))
+            (backup.withWal ||
+              isRestorable(isOwn, only, stored) ||
+              isRestorable({ ...isOwn, way: upToIt }, only, stored))
           );
         }),
       );
