@@ -1,30 +1,22 @@
-import { Failure } from '../core/failure.ts';
-import type { Settings } from '../core/settings.ts';
-import { findCluster, type Cluster } from '../postgres/cluster.ts';
-import { isSharedFolder } from '../repository/layout.ts';
+import type { JobContext } from '../jobs/job-context.ts';
+import { openSettingsStorage } from '../jobs/job-context.ts';
+import type { ReportProgress } from '../jobs/job-progress.ts';
+import { findCluster } from '../postgres/cluster.ts';
+import { makeControl } from '../postgres/control.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
-import { openStorage } from '../storage/open.ts';
-import type { Storage } from '../storage/storage.ts';
-import { machineClock, type Clock } from '../system/clock.ts';
-import { readPin, readSettings, settingsFile, unitFolder, type UnitFolder } from '../system/home.ts';
-import type { Progress } from './output.ts';
+import { machineClock } from '../system/clock.ts';
+import { readPin, readSettings, unitFolder } from '../system/home.ts';
+import { machineIdentity } from '../system/identity.ts';
 
-/** What every command starts from. */
-export interface Context {
-  readonly home: string;
-  /** Where the fronts and bundles lie, as PostgreSQL will be told. */
-  readonly runtime: string;
-  readonly settings: Settings;
-  readonly cluster: Cluster;
-  readonly unit: UnitFolder;
-  readonly clock: Clock;
+/** What every verb starts from: a job's context, and where to tell how far it is. */
+export interface Context extends JobContext {
   readonly signal: AbortSignal;
-  readonly progress: (progress: Progress) => void;
+  readonly progress: ReportProgress;
 }
 
 /** Finds the cluster that is meant and reads the settings. Fails with `settings` or `usage`. */
 export async function makeContext(
-  options: { home: string; runtime: string; cluster: string | undefined },
+  options: { readonly home: string; readonly runtime: string; readonly cluster: string | undefined },
   tell: Pick<Context, 'signal' | 'progress'>,
 ): Promise<Context> {
   const settings = await readSettings(options.home);
@@ -36,27 +28,15 @@ export async function makeContext(
     cluster,
     unit: unitFolder(options.home, cluster.unit),
     clock: machineClock,
+    identity: await machineIdentity(cluster.unit),
+    control: makeControl(),
     ...tell,
   };
 }
 
-/** Opens the destination of the settings; an empty option is a `settings` failure that says where to write it. */
-export async function openDestination(context: Pick<Context, 'settings' | 'home'>): Promise<Storage> {
-  const { destination } = context.settings;
-  if (destination === undefined) {
-    throw new Failure('settings', 'the option destination is empty', {
-      hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(context.home)}.`,
-    });
-  }
-  return await openStorage(destination, isSharedFolder);
-}
-
 /** Opens the repository, works with it, and closes; another repository than the pinned one is a `conflict`. */
-export async function withRepository<T>(
-  context: Pick<Context, 'settings' | 'home' | 'unit'>,
-  work: (repository: Repository) => Promise<T>,
-): Promise<T> {
-  const storage = await openDestination(context);
+export async function withRepository<T>(context: Context, work: (repository: Repository) => Promise<T>): Promise<T> {
+  const storage = await openSettingsStorage(context);
   try {
     const pin = await readPin(context.unit);
     return await work(await openRepository(storage, pin?.repositoryId));

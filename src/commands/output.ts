@@ -1,5 +1,7 @@
 import type { Writable } from 'node:stream';
 import { exitCodes, type Failure } from '../core/failure.ts';
+import { formatBytes, formatSeconds } from '../core/words.ts';
+import type { JobProgress } from '../jobs/job-progress.ts';
 
 /** How a command tells its result. */
 export type Format = 'text' | 'json';
@@ -12,23 +14,11 @@ export interface Result {
   readonly exitCode?: number;
 }
 
-/** One step of a job that is running. */
-export interface Progress {
-  /** What is being done, for people: `copying the cluster`. */
-  readonly phase: string;
-  readonly bytes?: number | undefined;
-  readonly estimatedBytes?: number | undefined;
-  readonly bytesPerSecond?: number | undefined;
-  readonly secondsLeft?: number | undefined;
-  /** Anything else worth a line. */
-  readonly note?: string | undefined;
-}
-
 /** Where a command speaks: its result to stdout, all else to stderr. */
 export interface Output {
   result(result: Result): void;
   failure(failure: Failure): void;
-  progress(progress: Progress): void;
+  progress(progress: JobProgress): void;
 }
 
 /** Makes the output of one run of the command. On a terminal progress is one line that is written over. */
@@ -75,7 +65,7 @@ function progressLine(stderr: Writable & { isTTY?: boolean }) {
   };
   return {
     clear,
-    show: (progress: Progress) => {
+    show: (progress: JobProgress) => {
       const text = describe(progress);
       const now = Date.now();
       if (stderr.isTTY === true) {
@@ -92,7 +82,7 @@ function progressLine(stderr: Writable & { isTTY?: boolean }) {
 }
 
 /** One line of progress: `copying the cluster: 1.2 GiB of 3.4 GiB (35 %), 310 MiB/s, 7 s left`. */
-export function describe(progress: Progress): string {
+export function describe(progress: JobProgress): string {
   const { phase, bytes, estimatedBytes, bytesPerSecond, secondsLeft, note } = progress;
   const facts: string[] = [];
   if (bytes !== undefined) {
@@ -110,26 +100,4 @@ export function describe(progress: Progress): string {
   if (secondsLeft !== undefined && Number.isFinite(secondsLeft)) facts.push(`${formatSeconds(secondsLeft)} left`);
   if (note !== undefined) facts.push(note);
   return facts.length === 0 ? phase : `${phase}: ${facts.join(', ')}`;
-}
-
-/** Bytes for people: `3.4 GiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? 'B'}`;
-}
-
-/** A duration for people: `42 s`, `3 min`, `2 h 5 min`, `3 d`. */
-export function formatSeconds(seconds: number): string {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 90) return `${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`;
-  return `${Math.round(hours / 24)} d`;
 }
