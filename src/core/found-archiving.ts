@@ -9,7 +9,7 @@ export const foundArchivingSchema = z.object({
   values: z.record(z.string(), z.object({ value: z.string(), source: z.string(), file: z.string().nullable() })),
   /** Names that we set with `ALTER SYSTEM`: the value that `postgresql.auto.conf` had, and every value of ours. */
   altered: z.record(z.string(), z.object({ before: z.string().nullable(), ours: z.array(z.string()) })),
-  /** Somebody else was seen to archive, so WAL is missing here until a new backup; null when not. */
-  foreign: z.string().nullable(),
+  /** Why WAL from before is missing here until a new backup (somebody else archived, or nobody); null when it is not. */
+  lost: z.string().nullable(),
 });
 export type FoundArchiving = z.infer<typeof foundArchivingSchema>;

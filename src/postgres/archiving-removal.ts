@@ -69,12 +69,26 @@ async function removeOver(
   if (mustLetGo) await writeArchivingFile(cluster, { archive_command: '/bin/true' }, stopgapComment);
   else await removeArchivingFile(cluster);
   await restoreAuto(connection, cluster, changes);
-  const effective = await reload(connection);
+  const effective = serverKnows(cluster, facts, changes, mustLetGo) ? facts.effective : await reload(connection);
   if (!mustLetGo) return undefined;
   const lets = effective.get('archive_command')?.value === '/bin/true';
   return lets
     ? `archive_mode of ${cluster.label} goes off with its next restart; until then ${archivingFile(cluster)} throws WAL away, so that the disk does not fill. After the restart: landscape-backup leave`
     : `archive_mode of ${cluster.label} goes off with its next restart; until then WAL is kept in pg_wal and fills the disk: restart it soon`;
+}
+
+/** A reload is a line in the server's log: a call that finds nothing to do leaves none. */
+function serverKnows(
+  cluster: Cluster,
+  { effective }: ArchivingFacts,
+  changes: Readonly<Record<string, LineChange>>,
+  letsGo: boolean,
+): boolean {
+  if (Object.keys(changes).length > 0) return false;
+  const ours = [...effective.values()].filter(
+    ({ sourceFile, value }) => sourceFile === archivingFile(cluster) || isOurCommand(value),
+  );
+  return ours.every(({ value }) => letsGo && value === '/bin/true');
 }
 
 const stopgapComment =

@@ -51,31 +51,26 @@ export async function applyArchiving(
   wish: ArchivingWish,
   now: Date,
 ): Promise<ArchivingOutcome> {
-  const found = await readJson(unit.found, foundArchivingSchema);
-  const decided = await withConnection(cluster, async (connection) => {
-    const facts = await readArchivingFacts(connection, isOurLine(cluster, found));
-    return { facts, decision: decideArchiving(facts, wish) };
-  });
-  const { decision, facts } = decided;
+  const { found, facts, decision } = await look(cluster, unit, wish);
   if (decision.do === 'take-off') {
     const note = await removeOurSettings(cluster, unit);
     return { is: 'off', waiting: [], lostBefore: undefined, note: note ?? decision.why };
   }
   if (decision.do === 'refuse') {
-    if (found !== undefined && found.foreign === null)
-      await writeJson(unit.found, foundArchivingSchema, { ...found, foreign: decision.why });
+    if (found !== undefined && found.lost === null)
+      await writeJson(unit.found, foundArchivingSchema, { ...found, lost: decision.why });
     throw foreignArchiver(cluster, decision.why);
   }
-  const kept = found ?? foundNow(facts.effective, now);
+  const kept = found ?? foundNow(facts.effective, now, decision.lostBefore);
   if (found === undefined) await writeJson(unit.found, foundArchivingSchema, kept);
   return await withConnection(cluster, async (connection) => {
     const forced = await putInForce(connection, { cluster, unit, settings: decision.settings, found: kept });
-    const effective = await reload(connection);
+    const effective = await reloadIfNeeded(connection, decision.settings);
     const waiting = waitingForRestart(decision.settings, effective);
     if (waiting.length === 0) confirmEffective(cluster, decision.settings, effective);
-    const why = kept.foreign ?? decision.lostBefore;
+    const why = kept.lost ?? decision.lostBefore;
     const at = why === undefined || waiting.length > 0 ? undefined : await currentLsn(connection);
-    // The record of the stranger stays until the caller has made the need durable: see `forgetForeign`.
+    // The note about what is missing stays until the caller has made the need durable: see `forgetLost`.
     return {
       is: waiting.length === 0 ? 'on' : 'restart-needed',
       waiting,
@@ -88,11 +83,40 @@ export async function applyArchiving(
   });
 }
 
-/** Drops the note that somebody else archived, once the new base backup that it calls for has been recorded. */
-export async function forgetForeign(unit: UnitFolder): Promise<void> {
+async function look(cluster: Cluster, unit: UnitFolder, wish: ArchivingWish) {
   const found = await readJson(unit.found, foundArchivingSchema);
-  if (found !== undefined && found.foreign !== null)
-    await writeJson(unit.found, foundArchivingSchema, { ...found, foreign: null });
+  return await withConnection(cluster, async (connection) => {
+    const facts = await readArchivingFacts(connection, isOurLine(cluster, found));
+    return { found, facts, decision: decideArchiving(facts, wish) };
+  });
+}
+
+/** Says what `applyArchiving` would wait for with this wish, changing nothing; somebody else's archiving is `refused`. */
+export async function foreseeRestart(
+  cluster: Cluster,
+  unit: UnitFolder,
+  wish: ArchivingWish,
+): Promise<readonly string[]> {
+  const { facts, decision } = await look(cluster, unit, wish);
+  if (decision.do === 'refuse') throw foreignArchiver(cluster, decision.why);
+  return decision.do === 'take-off' ? [] : waitingForRestart(decision.settings, facts.effective);
+}
+
+/** A reload is a line in the server's log: it is done only where the server does not know yet what the files say. */
+async function reloadIfNeeded(connection: Connection, settings: Readonly<Record<string, string>>) {
+  const effective = await readEffective(connection);
+  const isKnown = Object.keys(settings).every((name) => {
+    const now = effective.get(name);
+    return now?.value === settings[name] || now?.pendingRestart === true;
+  });
+  return isKnown ? effective : await reload(connection);
+}
+
+/** Drops the note that WAL from before is missing, once the need for a new base backup has been recorded. */
+export async function forgetLost(unit: UnitFolder): Promise<void> {
+  const found = await readJson(unit.found, foundArchivingSchema);
+  if (found !== undefined && found.lost !== null)
+    await writeJson(unit.found, foundArchivingSchema, { ...found, lost: null });
 }
 
 function foreignArchiver(cluster: Cluster, why: string): Failure {
@@ -113,11 +137,15 @@ function isOurLine(cluster: Cluster, found: FoundArchiving | undefined): (line: 
   };
 }
 
-function foundNow(effective: ReadonlyMap<string, EffectiveSetting>, at: Date): FoundArchiving {
+function foundNow(
+  effective: ReadonlyMap<string, EffectiveSetting>,
+  at: Date,
+  lost: string | undefined,
+): FoundArchiving {
   const values = [...effective.values()].map(
     ({ name, value, source, sourceFile }) => [name, { value, source, file: sourceFile }] as const,
   );
-  return { format: 1, at, values: Object.fromEntries(values), altered: {}, foreign: null };
+  return { format: 1, at, values: Object.fromEntries(values), altered: {}, lost: lost ?? null };
 }
 
 interface Forcing {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, afterEach, expect, test } from 'vitest
 import { archiveCommand, type ArchivingWish } from '../../src/core/archiving-decision.ts';
 import { archivingFile } from '../../src/postgres/archiving-file.ts';
 import { removeOurSettings } from '../../src/postgres/archiving-removal.ts';
-import { applyArchiving, forgetForeign } from '../../src/postgres/archiving.ts';
+import { applyArchiving, forgetLost } from '../../src/postgres/archiving.ts';
 import { autoConfigurationFile } from '../../src/postgres/auto-configuration.ts';
 import { unitFolder, type UnitFolder } from '../../src/system/home.ts';
 import { asOwner, becomeOwner, makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
@@ -55,7 +55,9 @@ test('a fresh cluster gets our file, waits for its restart and then archives by 
   expect(mode & 0o777).toBe(0o644);
   await server.stop();
   await server.start();
-  expect(await apply()).toMatchObject({ is: 'on', waiting: [], note: undefined });
+  expect(await apply()).toMatchObject({ is: 'on', waiting: [], note: undefined, lostBefore: { why: 'archiving was off' } });
+  await forgetLost(unit);
+  expect(await apply()).toMatchObject({ is: 'on', lostBefore: undefined });
   expect(await show('archive_command')).toBe(wish.command);
   expect(await show('archive_timeout')).toBe('61s');
   expect(await readFile(autoConfigurationFile(server.cluster), 'utf8')).not.toContain('archive');
@@ -73,6 +75,7 @@ test('a line at the end of postgresql.conf is overridden for exactly its name, a
     lostBefore: { why: 'archive_command was "/bin/true", which throws WAL away' },
   });
   expect(outcome.note).toContain('archive_command had to be set with ALTER SYSTEM');
+  await forgetLost(unit);
   expect(await show('archive_command')).toBe(wish.command);
   const auto = await readFile(autoConfigurationFile(server.cluster), 'utf8');
   expect(auto.match(/^\w+ =/gm)).toEqual(['archive_command =']);
@@ -156,7 +159,7 @@ test('somebody else who archived in between leaves a need for a new backup when 
   await server.sql('select pg_reload_conf()');
   const again = await apply();
   expect(again.lostBefore?.why).toContain('cp %p /tmp/%f');
-  await forgetForeign(unit);
+  await forgetLost(unit);
   expect((await apply()).lostBefore).toBeUndefined();
 });
 

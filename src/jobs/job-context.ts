@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure, isFailure } from '../core/failure.ts';
+import type { Settings } from '../core/settings.ts';
+import type { Cluster } from '../postgres/cluster.ts';
+import type { Control } from '../postgres/control.ts';
+import { isSharedFolder } from '../repository/layout.ts';
+import { openStorage } from '../storage/open.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { Clock } from '../system/clock.ts';
+import { settingsFile, type UnitFolder } from '../system/home.ts';
+import type { Identity } from '../system/identity.ts';
+import { takeLock, type Lock } from '../system/lock.ts';
+
+/** What the jobs about a unit's place in the repository start from. They run as the cluster's owner. */
+export interface JobContext {
+  readonly home: string;
+  /** Where the fronts lie, as PostgreSQL will be told. */
+  readonly runtime: string;
+  readonly settings: Settings;
+  readonly cluster: Cluster;
+  readonly unit: UnitFolder;
+  readonly clock: Clock;
+  /** Who this unit is in names at the destination. */
+  readonly identity: Identity;
+  /** Starts and stops the cluster, where the settings allow a restart. */
+  readonly control: Control;
+}
+
+/** Opens the destination of the settings. Fails with `settings` when there is none. */
+export async function openSettingsStorage({ settings, home }: Pick<JobContext, 'settings' | 'home'>): Promise<Storage> {
+  if (settings.destination !== undefined) return await openStorage(settings.destination, isSharedFolder);
+  throw new Failure('settings', 'the option destination is empty', {
+    hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(home)}.`,
+  });
+}
+
+const waitMs = 250;
+
+/** Takes a lock of the unit, waiting up to 20 s for one who is about to finish; then `busy`. */
+export async function takeLockSoon(unit: UnitFolder, name: string, what: string): Promise<Lock> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await takeLock(unit.lock(name), what);
+    } catch (error) {
+      if (!isFailure(error, 'busy') || attempt >= 80) throw error;
+      await sleep(waitMs);
+    }
+  }
+}
