@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { archiveCommand } from '../../src/core/archiving-decision.ts';
 import { parseSettings } from '../../src/core/settings.ts';
 import type { BackupContext } from '../../src/jobs/backup-run.ts';
@@ -10,7 +10,7 @@ import { createRepository, type Repository } from '../../src/repository/reposito
 import { openDirectory } from '../../src/storage/directory.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { randomName, writeJson } from '../../src/system/files.ts';
-import { pinSchema, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
+import { pinSchema, settingsFile, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
 import { makeMachine, type ClusterOptions, type Machine, type TestCluster } from './machine.ts';
 
 /** A running cluster that owns its incarnation in a fresh repository and archives into it. */
@@ -64,6 +64,7 @@ export async function addArchivedCluster(
   );
   const ownerId = randomName(16);
   const place: Place = { systemIdentifier, incarnation: 1 };
+  await writeFile(settingsFile(machine.home), `destination: ${url}\n`);
   await mkdir(unit.path, { recursive: true, mode: 0o700 });
   await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url });
   await writeOwnerState(unit, { ownerId, ...place });
