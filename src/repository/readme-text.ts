@@ -1,4 +1,7 @@
-/** What lies as README.txt in every repository: how to restore with public tools alone. A test does what it says. */
+/**
+ * What lies as README.txt in every repository: how to restore with public tools alone. A test follows it to the letter: the
+ * lines that begin with four spaces are its commands, and the assignments among them are what the reader fills in.
+ */
 export const readmeText = `This directory is a repository of landscape-backup.
 
 It can be restored without landscape-backup, with zstd, tar and PostgreSQL of the same major version.
@@ -19,47 +22,61 @@ WHAT IS HERE
 
 RESTORE BY HAND
 
-Work as the user who will run PostgreSQL (usually postgres). Set these first:
+Work in one shell, as the user who will run PostgreSQL (usually postgres). What you need first is a cluster of the same
+major version ("major" in backup.json) that is stopped and whose data directory is empty, mode 0700. On Debian and Ubuntu:
+pg_createcluster <major> <name>, then remove everything in its data directory; its configuration stays in /etc/postgresql.
+Elsewhere: initdb, and put its postgresql.conf and pg_hba.conf back after step 2. The configuration of the lost cluster is
+in the file set that backup.json names.
 
-  REPO=/path/to/this/directory
-  LINE=$REPO/clusters/<system identifier>/<n>
-  BACKUP=$LINE/base/<backup id>
-  DATA=/path/to/an/empty/data/directory          (mode 0700)
+1. Say what you restore, and where to:
 
-1. Unpack the data directory:
+    REPO=/path/to/this/directory
+    LINE=$REPO/clusters/<system identifier>/<n>
+    BACKUP=$LINE/base/<backup id>
+    DATA=/path/to/the/empty/data/directory
+    WAL=/path/to/an/empty/directory/with/room/for/all/WAL
 
-  cat $BACKUP/base.tar.zst.* | zstd -dc | tar -x -C $DATA
+2. Unpack the data directory:
 
-2. For each other <oid>.tar.zst.* make the directory where the tablespace shall live and unpack it there:
+    cat $BACKUP/base.tar.zst.* | zstd -dcq | tar -x -C $DATA
 
-  cat $BACKUP/<oid>.tar.zst.* | zstd -dc | tar -x -C /path/to/tablespace
+3. Only if there are other archives, <oid>.tar.zst.*: for each of them, with a new and empty place of its own:
 
-   then write that path into the line of this <oid> in $DATA/tablespace_map.
+    OID=<oid>
+    PLACE=/path/to/the/tablespace
+    mkdir -m 0700 $PLACE
+    cat $BACKUP/$OID.tar.zst.* | zstd -dcq | tar -x -C $PLACE
+    sed -i "s|^$OID .*|$OID $PLACE|" $DATA/tablespace_map
 
-3. Remove settings that would archive into this repository again or point elsewhere:
+4. Remove settings that would archive into this repository again or point elsewhere:
 
-  sed -i -E '/^(archive_|restore_command|recovery_|primary_)/d' $DATA/postgresql.auto.conf
+    sed -i -E '/^(archive_|restore_command|recovery_|primary_)/d' $DATA/postgresql.auto.conf
 
-4. Bring the archived WAL within reach (skip this when backup.json says "withWal": true):
+5. Only if backup.json says "withWal": false: bring the archived WAL within reach. It must print "complete":
 
-  mkdir $DATA/../wal
-  find $LINE/wal -name '*.zst' -exec sh -c 'zstd -dcq "$1" > "$2/$(basename "$1" .zst)"' - {} $DATA/../wal \\;
+    find $LINE/wal -name '*.zst' -exec sh -ec 'for F; do zstd -dcq "$F" > "$0/$(basename "$F" .zst)"; done' $WAL {} + && echo complete
 
-   If owner.json names a "parent", do the same for the parent's wal directory, into the same place, without overwriting.
+   If owner.json names a "parent", do this for the parent's wal directory first, and so on; what is there twice is the same.
 
-5. Tell PostgreSQL to recover. From version 12 on:
+6. Tell PostgreSQL to recover. From version 12 on, to the end of the archived WAL:
 
-  touch $DATA/recovery.signal
-  printf "archive_mode = off\\nrestore_command = 'cp %s/../wal/%%f %%p'\\n" $DATA >> $DATA/postgresql.auto.conf
-  printf "recovery_target_timeline = 'latest'\\n" >> $DATA/postgresql.auto.conf
+    touch $DATA/recovery.signal
+    printf "archive_mode = off\\nhot_standby = off\\nrestore_command = 'cp $WAL/%%f %%p'\\n" >> $DATA/postgresql.auto.conf
+    printf "recovery_target_timeline = 'latest'\\nrecovery_target_action = 'promote'\\n" >> $DATA/postgresql.auto.conf
 
-   To stop at a time, add these two lines too (always with a UTC offset):
+   Before version 12 write restore_command and the lines that begin with recovery_ into $DATA/recovery.conf instead, and
+   create no recovery.signal.
 
-  recovery_target_time = '2026-11-24 03:00:00+00'
-  recovery_target_action = 'promote'
+7. Only to stop at a time; it must be after the backup's "stoppedAt", and with an offset from UTC:
 
-   Before version 12 write restore_command and the targets into $DATA/recovery.conf instead.
-   With "withWal": true in backup.json use restore_command = 'false' and recovery_target = 'immediate'.
+    TIME='2026-11-24 03:00:00+00'
+    printf "recovery_target_time = '$TIME'\\n" >> $DATA/postgresql.auto.conf
 
-6. Start PostgreSQL, watch its log until it says that it is ready to accept connections, and look at your data.
+8. Only if backup.json says "withWal": true: the WAL lies in the backup itself, and its own end is all there is:
+
+    printf "restore_command = 'false'\\nrecovery_target = 'immediate'\\n" >> $DATA/postgresql.auto.conf
+
+9. Start PostgreSQL (pg_ctlcluster <major> <name> start) and watch its log until it says "archive recovery complete". If it
+   says that a recovery target was not reached, the WAL ends before it: look at the log for the last file it asked for.
+   Look at your data. Before you turn archiving on again, remove from $DATA/postgresql.auto.conf what steps 6 to 8 wrote.
 `;
