@@ -17,8 +17,10 @@ stored; until then it is none. Its configuration files go with it. Old backups a
   landscape-backup list-backups                what can be restored now`,
   options: [new Option('--label <text>', 'a line for people, shown by list-backups')],
   run: async (context, options) => {
-    const taken = await withRepository(context, async (repository) =>
-      await takeBackup({ ...context, repository }, { label: textOption(options, 'label'), trigger: 'person' }),
+    const taken = await withRepository(
+      context,
+      async (repository) =>
+        await takeBackup({ ...context, repository }, { label: textOption(options, 'label'), trigger: 'person' }),
     );
     return { text: describe(taken), json: { backup: backupSchema.encode(taken) } };
   },

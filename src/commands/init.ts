@@ -32,19 +32,28 @@ function toJson({ repositoryId, url, created, systemIdentifier, standing, archiv
   };
 }
 
-function describe({ repositoryId, url, created, systemIdentifier, standing, archiving, restarted }: Initialized, label: string): string {
+function describe(
+  { repositoryId, url, created, systemIdentifier, standing, archiving, restarted }: Initialized,
+  label: string,
+): string {
   const lines = [`${created ? 'created' : 'joined'} the repository ${repositoryId} at ${url}`];
-  if (standing.is === 'owner') lines.push(`cluster ${label} (${systemIdentifier}) owns incarnation ${standing.incarnation.number}`);
+  if (standing.is === 'owner')
+    lines.push(`cluster ${label} (${systemIdentifier}) owns incarnation ${standing.incarnation.number}`);
   if (standing.is === 'copy') {
-    lines.push(`cluster ${label} (${systemIdentifier}) is a copy of one that belongs to another owner: it is not archived`);
+    lines.push(
+      `cluster ${label} (${systemIdentifier}) is a copy of one that belongs to another owner: it is not archived`,
+    );
     lines.push('  next: landscape-backup take-over makes it its own line; or leave it a copy.');
   }
   if (archiving?.note !== undefined) lines.push(`  ${archiving.note}`);
   if (restarted) lines.push('PostgreSQL was restarted');
-  if (archiving?.is === 'on') lines.push('archiving is on', '  next: landscape-backup backup, then landscape-backup check');
+  if (archiving?.is === 'on')
+    lines.push('archiving is on', '  next: landscape-backup backup, then landscape-backup check');
   if (archiving?.is === 'restart-needed') {
     lines.push(`archiving waits for a restart of PostgreSQL (${archiving.waiting.join(', ')})`);
-    lines.push(`  next: restart it when it suits you (systemctl restart postgresql@${label.replace('/', '-')}), then landscape-backup init`);
+    lines.push(
+      `  next: restart it when it suits you (systemctl restart postgresql@${label.replace('/', '-')}), then landscape-backup init`,
+    );
   }
   if (archiving?.is === 'off' && standing.is === 'owner') lines.push('archiving is off: backups have no point in time');
   return lines.join('\n');

@@ -43,7 +43,11 @@ Exit codes: 0 done, ${Object.entries(exitCodes)
   .join(', ')}`;
 
 /** Parses the command line. `text` is what to print when it was a question for help. Fails with `usage`. */
-export function parseCommandLine(verbs: readonly Verb[], version: string, argv: readonly string[]): Request | { readonly text: string } {
+export function parseCommandLine(
+  verbs: readonly Verb[],
+  version: string,
+  argv: readonly string[],
+): Request | { readonly text: string } {
   let request: Request | undefined;
   let text = '';
   const program = new Command('landscape-backup')
@@ -53,7 +57,11 @@ export function parseCommandLine(verbs: readonly Verb[], version: string, argv: 
     .addHelpText('after', overview)
     .showHelpAfterError(false);
   for (const verb of verbs) {
-    const command = program.command(verb.name).summary(verb.summary).description(verb.summary).addHelpText('after', `\n${verb.help}`);
+    const command = program
+      .command(verb.name)
+      .summary(verb.summary)
+      .description(verb.summary)
+      .addHelpText('after', `\n${verb.help}`);
     for (const argument of verb.arguments ?? []) command.argument(`<${argument.name}>`, argument.description);
     for (const option of [...(verb.options ?? []), ...globalOptions()]) command.addOption(option);
     command.action((...called: unknown[]) => {
@@ -79,7 +87,9 @@ export function parseCommandLine(verbs: readonly Verb[], version: string, argv: 
 }
 
 function usage(error: CommanderError): Failure {
-  return new Failure('usage', error.message.replace(/^error: /, ''), { hint: 'landscape-backup --help lists the verbs; landscape-backup <verb> --help explains one.' });
+  return new Failure('usage', error.message.replace(/^error: /, ''), {
+    hint: 'landscape-backup --help lists the verbs; landscape-backup <verb> --help explains one.',
+  });
 }
 
 function globalOptions(): readonly Option[] {
@@ -102,7 +112,11 @@ export function flag(options: Readonly<Record<string, unknown>>, name: string): 
 }
 
 /** Reads an option that is a positive whole number. Fails with `usage` and names it. */
-export function numberOption(options: Readonly<Record<string, unknown>>, name: string, shown: string): number | undefined {
+export function numberOption(
+  options: Readonly<Record<string, unknown>>,
+  name: string,
+  shown: string,
+): number | undefined {
   const value = textOption(options, name);
   if (value === undefined) return undefined;
   if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);

@@ -16,7 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const parsed = parseCommandLine(verbs, version, argv);
     if ('text' in parsed) {
-      process.stdout.write(parsed.text);
+      process.stdout.write(`${parsed.text.trimEnd()}\n`);
       return 0;
     }
     output = makeOutput(parsed.global.format, process.stdout, process.stderr);
@@ -28,10 +28,17 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run({ verb, global, options, args }: Request, argv: readonly string[], output: ReturnType<typeof makeOutput>): Promise<number> {
+async function run(
+  { verb, global, options, args }: Request,
+  argv: readonly string[],
+  output: ReturnType<typeof makeOutput>,
+): Promise<number> {
   const home = global.home ?? environment.home();
   if (process.geteuid?.() === 0) {
-    return await runAsOwner([process.execPath, ...process.execArgv, process.argv[1] ?? ''], argv, { home, cluster: global.cluster });
+    return await runAsOwner([process.execPath, ...process.execArgv, process.argv[1] ?? ''], argv, {
+      home,
+      cluster: global.cluster,
+    });
   }
   process.umask(0o007);
   const stop = new AbortController();

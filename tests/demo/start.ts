@@ -27,14 +27,25 @@ function title(text: string): void {
 }
 
 /** Types a command as an administrator would, shows it and what it prints. */
-async function type(machine: Machine, home: string, args: readonly string[], options: { quiet?: boolean } = {}): Promise<string> {
+async function type(
+  machine: Machine,
+  home: string,
+  args: readonly string[],
+  options: { quiet?: boolean } = {},
+): Promise<string> {
   say(`   $ landscape-backup ${args.join(' ')}`);
   const { stdout } = await execa(join(machine.runtime, 'bin', 'landscape-backup'), [...args, '--home', home], {
     env: machine.env,
     stderr: options.quiet === true ? 'pipe' : 'inherit',
     cwd: '/',
   });
-  if (options.quiet !== true) say(stdout.split('\n').map((line) => `   ${line}`).join('\n'));
+  if (options.quiet !== true)
+    say(
+      stdout
+        .split('\n')
+        .map((line) => `   ${line}`)
+        .join('\n'),
+    );
   return stdout;
 }
 
@@ -81,7 +92,10 @@ async function tell(machine: Machine, started: TestCluster[]): Promise<boolean> 
   started.push(production);
   await production.start();
   await createLandscapeDatabases(production);
-  await writeFile(join(machine.home, 'settings.yaml'), `destination: ${machine.destination}\nrestart-postgresql: true\n`);
+  await writeFile(
+    join(machine.home, 'settings.yaml'),
+    `destination: ${machine.destination}\nrestart-postgresql: true\n`,
+  );
   say(`   settings.yaml: destination: ${machine.destination}`);
   await type(machine, machine.home, ['init', '--cluster', '15/production']);
 
@@ -97,7 +111,10 @@ async function tell(machine: Machine, started: TestCluster[]): Promise<boolean> 
   const second = new Date(Date.parse(noted) + 1).toISOString();
   say(`   at ${second} there are ${expected.length} rows`);
   await sleep(50);
-  await production.sql(`delete from computer; drop table server_identity; update account set title = 'gone';`, 'landscape-standalone-main');
+  await production.sql(
+    `delete from computer; drop table server_identity; update account set title = 'gone';`,
+    'landscape-standalone-main',
+  );
   await production.sql('drop table package;', 'landscape-standalone-package');
   say('   committed: delete from computer; drop table server_identity; drop table package; …');
   const after = keepWriting(production);
@@ -114,7 +131,9 @@ async function tell(machine: Machine, started: TestCluster[]): Promise<boolean> 
   await writeFile(join(spareHome, 'settings.yaml'), `destination: ${machine.destination}\n`);
   const before = ['restore', '--cluster', '15/spare', '--to', `time=${second}`];
   await type(machine, spareHome, before);
-  const plan = planSchema.parse(JSON.parse(await type(machine, spareHome, [...before, '--format', 'json'], { quiet: true })));
+  const plan = planSchema.parse(
+    JSON.parse(await type(machine, spareHome, [...before, '--format', 'json'], { quiet: true })),
+  );
   await type(machine, spareHome, [...before, `--confirm=${plan.plan.id}`]);
 
   title('Every row compared');
