@@ -1,21 +1,18 @@
-import { constants, type Stats } from 'node:fs';
-import { link, mkdir, open, readdir, rmdir, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import type { Stats } from 'node:fs';
+import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import { errorCode, randomName, syncDirectory } from '../system/files.ts';
-import { directoryFailure } from './directory-failure.ts';
+import { directoryFailure, saidOf } from './directory-failure.ts';
+import { DirectoryFolders, type SharedFolder } from './directory-folders.ts';
+import { isObject, isTemporary, lookAtFiles, readFolder, temporaryName, type FoundFile } from './directory-listing.ts';
+import { createTemporary, linkOnce, readObject, syncObject, writeBody } from './directory-object.ts';
 import { checkKey, type Range, type Storage, type StoredObject } from './storage.ts';
-
-/** Says whether several users write into a folder (given without a slash at its end; the root is empty). */
-export type SharedFolder = (folder: string) => boolean;
 
 interface DirectoryOptions {
   readonly url: string;
   readonly isShared: SharedFolder;
 }
-
-const temporaryPattern = /^\..*\.tmp$/;
-const readSize = 1024 * 1024;
 
 /**
  * Opens a directory (a local disk, NFS) as a destination; it must exist.
@@ -26,8 +23,8 @@ const readSize = 1024 * 1024;
  * away leaves an empty directory behind, and its silence must never read as "absent".
  */
 export async function openDirectory(root: string, options: DirectoryOptions): Promise<Storage> {
-  const opened = await lookAtRoot(root, options.url);
-  return new Directory(root, opened, options);
+  const path = resolve(root);
+  return new Directory(path, await lookAtRoot(path, options.url), options);
 }
 
 async function lookAtRoot(root: string, url: string): Promise<Stats> {
@@ -35,28 +32,28 @@ async function lookAtRoot(root: string, url: string): Promise<Stats> {
   try {
     found = await stat(root);
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw directoryFailure(error, root);
+    if (!isAbsence(error)) throw directoryFailure(error, root);
     throw new Failure('unavailable', `the destination ${url} is not there`, {
       hint: `Mount it, or make the directory: install -d -m 2770 -o postgres -g postgres ${root}`,
       cause: error,
     });
   }
   if (found.isDirectory()) return found;
-  throw new Failure('refused', `the destination ${url} is not a directory`, { hint: 'Name a directory in the option destination.' });
+  throw new Failure('refused', `the destination ${url} is not a directory`, {
+    hint: 'Name a directory in the option destination.',
+  });
 }
 
 class Directory implements Storage {
   readonly url: string;
   readonly #root: string;
   readonly #opened: Stats;
-  readonly #isShared: SharedFolder;
-  /** Folders whose way up to the root this process has made durable. */
-  readonly #durable = new Set<string>();
+  readonly #folders: DirectoryFolders;
 
   constructor(root: string, opened: Stats, options: DirectoryOptions) {
     this.#root = root;
     this.#opened = opened;
-    this.#isShared = options.isShared;
+    this.#folders = new DirectoryFolders(root, options.isShared);
     this.url = options.url;
   }
 
@@ -64,105 +61,79 @@ class Directory implements Storage {
     checkKey(key);
     const path = join(this.#root, key);
     const folder = dirname(path);
-    const temporary = join(folder, `.${randomName()}.tmp`);
+    const temporary = join(folder, temporaryName(randomName()));
     await this.#stillThere();
     const handle = await this.#create(folder, temporary);
     try {
-      await write(handle, body, path);
+      await writeBody(handle, body, path);
       if ((await linkOnce(temporary, path)) === 'taken') {
-        await syncFile(path);
-        await syncDirectory(folder);
+        await syncObject(path, folder);
         throw new Failure('conflict', `${this.url}/${key} exists already`);
       }
       // The mount may have gone away under the open file: then the bytes are on no repository of ours.
       await this.#stillThere();
-    } catch (error) {
-      throw directoryFailure(error, path);
     } finally {
       await handle.close().catch(() => undefined); // Synced or failed before; closing adds nothing.
       await unlink(temporary).catch(() => undefined); // A rest is swept later.
     }
-    await syncDirectory(folder).catch((error: unknown) => {
-      throw directoryFailure(error, folder);
-    });
+    await saidOf(folder, syncDirectory(folder));
   }
 
   async get(key: string, range?: Range): Promise<AsyncIterable<Uint8Array>> {
     checkKey(key);
     const path = join(this.#root, key);
-    let handle: FileHandle;
-    try {
-      handle = await open(path, 'r');
-    } catch (error) {
-      await this.#stillThere();
-      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') {
-        throw new Failure('missing', `${this.url}/${key} is not there`, { cause: error });
-      }
-      throw directoryFailure(error, path);
-    }
-    return readHandle(handle, path, range);
+    const handle = await this.#openObject(path);
+    if (handle !== undefined) return readObject(handle, path, range);
+    throw new Failure('missing', `${this.url}/${key} is not there`);
   }
 
   async *list(prefix: string): AsyncIterable<StoredObject> {
-    await this.#stillThere();
-    yield* this.#walk(join(this.#root, prefix));
+    for await (const { path, sizeBytes } of this.#files(join(this.#root, prefix), isObject)) {
+      yield { key: relative(this.#root, path), sizeBytes };
+    }
   }
 
   async folders(prefix: string): Promise<readonly string[]> {
-    await this.#stillThere();
-    const entries = await this.#entries(join(this.#root, prefix));
-    return entries.filter((name) => !temporaryPattern.test(name));
+    return (await this.#entries(join(this.#root, prefix))).filter(isObject);
   }
 
   async remove(key: string): Promise<void> {
     checkKey(key);
     const path = join(this.#root, key);
     await this.#stillThere();
-    try {
-      await unlink(path);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return;
-      throw directoryFailure(error, path);
-    }
-    await this.#removeEmpty(dirname(path));
+    await unlinkIfThere(path);
+    // Gone already is no reason to stop: who removed it may not have lived to make that durable.
+    await this.#folders.removeEmpty(dirname(path));
+    await this.#stillThere();
   }
 
   async sweep(prefix: string, before: Date): Promise<number> {
-    await this.#stillThere();
     let swept = 0;
-    for await (const path of this.#files(join(this.#root, prefix), (name) => temporaryPattern.test(name))) {
-      const { mtime } = await stat(path).catch(() => ({ mtime: before })); // Gone by itself: its put has ended.
-      if (mtime >= before) continue;
-      await unlink(path).catch((error: unknown) => {
-        if (errorCode(error) !== 'ENOENT') throw directoryFailure(error, path);
-      });
+    for await (const { path, changedAt } of this.#files(join(this.#root, prefix), isTemporary)) {
+      if (changedAt >= before) continue;
+      await unlinkIfThere(path);
       swept += 1;
     }
     return swept;
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#root).catch((error: unknown) => {
-      throw directoryFailure(error, this.#root);
-    });
+    const { bavail, bsize } = await saidOf(this.#root, statfs(this.#root));
+    await this.#stillThere();
     return bavail * bsize;
   }
 
   async clock(): Promise<Date> {
     await this.#stillThere();
-    const probe = join(this.#root, `.clock-${randomName()}.tmp`);
+    const probe = join(this.#root, temporaryName(`clock-${randomName()}`));
+    const handle = await saidOf(probe, createTemporary(probe));
     try {
-      const handle = await open(probe, 'wx', 0o640);
-      try {
-        await handle.writeFile('?'); // NFS gives its own time to the first write, not to the creation.
-        await handle.sync();
-        return (await handle.stat()).mtime;
-      } finally {
-        await handle.close();
-        await unlink(probe).catch(() => undefined); // A rest is swept later.
-      }
-    } catch (error) {
-      throw directoryFailure(error, probe);
+      await saidOf(probe, handle.writeFile('?')); // NFS gives its own time to the first write, not to the creation.
+      await saidOf(probe, handle.sync());
+      return (await saidOf(probe, handle.stat())).mtime;
+    } finally {
+      await handle.close().catch(() => undefined); // Nothing of it is kept.
+      await unlink(probe).catch(() => undefined); // A rest is swept later.
     }
   }
 
@@ -183,144 +154,63 @@ class Directory implements Storage {
   async #create(folder: string, temporary: string): Promise<FileHandle> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#makeFolder(folder);
-        return await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o640);
+        await this.#folders.make(folder);
+        return await createTemporary(temporary);
       } catch (error) {
-        this.#durable.delete(folder);
+        this.#folders.forget();
         if (attempt === 5 || errorCode(error) !== 'ENOENT') throw directoryFailure(error, temporary);
       }
     }
   }
 
-  /** Makes a folder and everything above it below the root, durably: another process may have made it and not lived to sync. */
-  async #makeFolder(folder: string): Promise<void> {
-    if (folder === this.#root || this.#durable.has(folder)) return;
-    const above = dirname(folder);
-    await this.#makeFolder(above);
+  /** Opens an object for reading; `undefined` when no file has this name. */
+  async #openObject(path: string): Promise<FileHandle | undefined> {
+    let handle: FileHandle;
     try {
-      await mkdir(folder, this.#isShared(relative(this.#root, folder)) ? 0o2770 : 0o2750);
+      handle = await open(path, 'r');
     } catch (error) {
-      if (errorCode(error) !== 'EEXIST') throw error;
+      await this.#stillThere();
+      if (isAbsence(error)) return undefined;
+      throw directoryFailure(error, path);
     }
-    await syncDirectory(above);
-    this.#durable.add(folder);
+    const isFile = (await saidOf(path, handle.stat())).isFile();
+    if (isFile) return handle;
+    await handle.close();
+    return undefined;
   }
 
-  /** Removes a folder and those above it as long as they are empty. */
-  async #removeEmpty(folder: string): Promise<void> {
-    for (let place = folder; place !== this.#root; place = dirname(place)) {
-      await syncDirectory(place).catch((error: unknown) => {
-        if (errorCode(error) !== 'ENOENT') throw directoryFailure(error, place);
-      });
-      this.#durable.delete(place);
-      try {
-        await rmdir(place);
-      } catch {
-        return; // Not empty, or not ours to remove: an empty folder does no harm.
+  async *#files(folder: string, isWanted: (name: string) => boolean): AsyncIterable<FoundFile> {
+    const names = await this.#entries(folder);
+    let files: string[] = [];
+    for (const name of names) {
+      if (!name.endsWith('/')) {
+        if (isWanted(name)) files.push(name);
+        continue;
       }
+      yield* lookAtFiles(folder, files);
+      files = [];
+      yield* this.#files(join(folder, name.slice(0, -1)), isWanted);
     }
+    yield* lookAtFiles(folder, files);
   }
 
-  async *#walk(folder: string): AsyncIterable<StoredObject> {
-    for await (const path of this.#files(folder, (name) => !temporaryPattern.test(name))) {
-      let sizeBytes: number;
-      try {
-        sizeBytes = (await stat(path)).size;
-      } catch (error) {
-        if (errorCode(error) === 'ENOENT') continue; // Removed since its folder was read.
-        throw directoryFailure(error, path);
-      }
-      yield { key: relative(this.#root, path), sizeBytes };
-    }
-  }
-
-  async *#files(folder: string, wanted: (name: string) => boolean): AsyncIterable<string> {
-    for (const name of await this.#entries(folder)) {
-      if (name.endsWith('/')) yield* this.#files(join(folder, name.slice(0, -1)), wanted);
-      else if (wanted(name)) yield join(folder, name);
-    }
-  }
-
-  /** The names in a folder in key order, folders with a slash at their end; none when there is no such folder. */
+  /** The names in a folder; none when there is positively no such folder. */
   async #entries(folder: string): Promise<readonly string[]> {
-    try {
-      const entries = await readdir(folder, { withFileTypes: true });
-      // A file system's own folder (`lost+found`, `.snapshot`) is not ours to look into.
-      const ours = entries.filter((entry) => entry.isFile() || (entry.isDirectory() && /^[A-Za-z0-9]/.test(entry.name) && entry.name !== 'lost+found'));
-      return ours.map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort(byBytes);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') {
-        await this.#stillThere();
-        return [];
-      }
-      throw directoryFailure(error, folder);
-    }
+    const names = await readFolder(folder);
+    // Looked at after the answer: an empty folder under a mount that went away answers as well.
+    await this.#stillThere();
+    return names ?? [];
   }
 }
 
-function byBytes(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+function isAbsence(error: unknown): boolean {
+  return errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
 }
 
-async function write(handle: FileHandle, body: AsyncIterable<Uint8Array>, path: string): Promise<void> {
-  for await (const chunk of body) {
-    let written = 0;
-    while (written < chunk.byteLength) {
-      const { bytesWritten } = await handle.write(chunk, written).catch((error: unknown) => {
-        throw directoryFailure(error, path);
-      });
-      written += bytesWritten;
-    }
-  }
-  await handle.sync();
-}
-
-/** Gives the finished bytes their name. `taken`: it belongs to another object. */
-async function linkOnce(temporary: string, path: string): Promise<'linked' | 'taken'> {
+async function unlinkIfThere(path: string): Promise<void> {
   try {
-    await link(temporary, path);
-    return 'linked';
+    await unlink(path);
   } catch (error) {
-    const code = errorCode(error);
-    if (code === 'EEXIST') {
-      // NFS: the answer to a first request was lost, and its repetition finds our own success.
-      const [ours, theirs] = [await stat(temporary), await stat(path)];
-      return ours.ino === theirs.ino && ours.dev === theirs.dev ? 'linked' : 'taken';
-    }
-    if (code === 'EPERM' || code === 'ENOTSUP' || code === 'EOPNOTSUPP' || code === 'ENOSYS' || code === 'EMLINK') {
-      throw new Failure('refused', `the file system of ${path} knows no hard links, so it can't refuse to overwrite (${code})`, {
-        hint: 'Use a directory on ext4, XFS, Btrfs, ZFS or NFS as destination.',
-        cause: error,
-      });
-    }
-    throw error;
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function* readHandle(handle: FileHandle, path: string, range: Range | undefined): AsyncIterable<Uint8Array> {
-  try {
-    let position = range?.start ?? 0;
-    const end = range?.end ?? Infinity;
-    while (position < end) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(readSize, end - position));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, position);
-      if (bytesRead === 0) return;
-      position += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } catch (error) {
-    throw directoryFailure(error, path);
-  } finally {
-    await handle.close();
+    if (!isAbsence(error)) throw directoryFailure(error, path);
   }
 }

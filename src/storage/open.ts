@@ -1,5 +1,6 @@
 import type { Destination } from '../core/destination.ts';
-import { openDirectory, type SharedFolder } from './directory.ts';
+import type { SharedFolder } from './directory-folders.ts';
+import { openDirectory } from './directory.ts';
 import type { Storage } from './storage.ts';
 
 /** Opens a destination. Nothing is created; a destination that is not there is `unavailable`. */

@@ -1,0 +1,54 @@
+import { Failure } from '../../src/core/failure.ts';
+import { checkKey, type Storage, type StoredObject } from '../../src/storage/storage.ts';
+import { bytes } from '../storage/bytes.ts';
+
+/** A destination in this process's memory; storages opened on the same one see the same objects. */
+export class MemoryDestination {
+  readonly objects = new Map<string, Uint8Array>();
+
+  open(): Storage {
+    return memoryStorage(this.objects);
+  }
+}
+
+function memoryStorage(objects: Map<string, Uint8Array>): Storage {
+  const url = 'memory://test';
+  const keysBelow = (prefix: string) => [...objects.keys()].filter((key) => key.startsWith(prefix)).toSorted();
+  return {
+    url,
+    put: async (key, body) => {
+      checkKey(key);
+      const whole = await bytes(body);
+      if (objects.has(key)) throw new Failure('conflict', `${url}/${key} exists already`);
+      objects.set(key, whole);
+    },
+    get: async (key, range) => {
+      checkKey(key);
+      const whole = objects.get(key);
+      if (whole === undefined) throw new Failure('missing', `${url}/${key} is not there`);
+      return inChunks(range === undefined ? whole : whole.subarray(range.start, range.end));
+    },
+    list: async function* (prefix): AsyncIterable<StoredObject> {
+      for (const key of keysBelow(prefix)) {
+        const whole = objects.get(key);
+        if (whole !== undefined) yield { key, sizeBytes: whole.byteLength };
+      }
+    },
+    folders: async (prefix) => {
+      const names = keysBelow(prefix).map((key) => /^[^/]*\/?/.exec(key.slice(prefix.length))?.[0] ?? '');
+      return [...new Set(names)].toSorted();
+    },
+    remove: async (key) => {
+      checkKey(key);
+      objects.delete(key);
+    },
+    sweep: async () => 0,
+    freeBytes: async () => undefined,
+    clock: async () => new Date(),
+    close: async () => undefined,
+  };
+}
+
+async function* inChunks(whole: Uint8Array): AsyncIterable<Uint8Array> {
+  for (let at = 0; at < whole.byteLength; at += 65_536) yield whole.subarray(at, at + 65_536);
+}
