@@ -1,4 +1,4 @@
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { formatLsn, type Lsn } from '../core/lsn.ts';
 import { segmentAt } from '../core/restorable.ts';
 import { endOf, type WalRecord } from '../core/wal-record.ts';
@@ -17,6 +17,8 @@ export interface WalReadRequest extends WalSource {
   readonly all: boolean;
   /** The first segments may hold nothing but the inside of one record. */
   readonly mayBeEmpty?: boolean;
+  /** How many segments are fetched before they are read; 64 MiB of them unless given. */
+  readonly windowSegments?: number;
   /** Called with each segment that was fetched, verified and read. */
   readonly onProgress?: ((segment: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -36,21 +38,21 @@ export async function* readWalRecords(request: WalReadRequest): AsyncGenerator<W
   const lastSegment = stretches.at(-1)?.last ?? -1;
   const scratch = await openWalScratch(request);
   try {
-    const perWindow = Math.max(2, Math.floor(windowBytes / segmentSize));
+    const perWindow = request.windowSegments ?? Math.max(2, Math.floor(windowBytes / segmentSize));
     let position = from;
     let newest = -1n;
     let segment = segmentOf(from, segmentSize);
     while (segment <= lastSegment) {
-      const last = Math.min(segment + perWindow - 1, lastSegment);
-      for (let each = segment; each <= last; each += 1) {
-        await scratch.fetch(each);
-        request.onProgress?.(each);
-      }
+      const { last, failure } = await fetchWindow(request, scratch, {
+        first: segment,
+        last: Math.min(segment + perWindow - 1, lastSegment),
+      });
       for await (const record of dumpWindow(request, scratch, { from: position, last })) {
         if (record.start <= newest) continue;
         newest = record.start;
         yield record;
       }
+      if (failure !== undefined) throw failure;
       if (last === lastSegment) return;
       const overlap = await firstNeeded(scratch, last, { segmentSize, lowest: segmentOf(from, segmentSize) });
       await scratch.dropBefore(overlap);
@@ -60,6 +62,27 @@ export async function* readWalRecords(request: WalReadRequest): AsyncGenerator<W
   } finally {
     await scratch.remove();
   }
+}
+
+/**
+ * Fetches a window's segments as far as they can be used. What lies before one that can't is read first: whoever finds there
+ * what they look for does not need the damaged one.
+ */
+async function fetchWindow(
+  request: WalReadRequest,
+  scratch: WalScratch,
+  window: { readonly first: number; readonly last: number },
+): Promise<{ readonly last: number; readonly failure: Failure | undefined }> {
+  for (let each = window.first; each <= window.last; each += 1) {
+    try {
+      await scratch.fetch(each);
+    } catch (error) {
+      if (each === window.first || !isFailure(error, 'damaged', 'missing')) throw error;
+      return { last: each - 1, failure: error };
+    }
+    request.onProgress?.(each);
+  }
+  return { last: window.last, failure: undefined };
 }
 
 function max(a: Lsn, b: Lsn): Lsn {
