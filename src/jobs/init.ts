@@ -1,12 +1,12 @@
 import { archiveCommand } from '../core/archiving-decision.ts';
 import { isFailure } from '../core/failure.ts';
-import type { Incarnation, Owner } from '../core/incarnation.ts';
+import type { Owner } from '../core/incarnation.ts';
 import { foreseeRestart } from '../postgres/archiving.ts';
 import { claimIncarnation } from '../repository/incarnations.ts';
 import { createRepository, openRepository, type Repository } from '../repository/repository.ts';
 import type { Storage } from '../storage/storage.ts';
 import { randomName, writeJson } from '../system/files.ts';
-import { makePrivateFolder, pinSchema, readPin, writeOwnerState } from '../system/home.ts';
+import { pinSchema, readPin, writeOwnerState } from '../system/home.ts';
 import { refuseUnmounted } from '../system/mounts.ts';
 import { configure, readStanding, type Configured } from './configure.ts';
 import { openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
@@ -33,7 +33,6 @@ export async function init(context: JobContext, options: { readonly join: boolea
   const storage = await openSettingsStorage(context);
   try {
     if (cluster.running) await refuseForeign(context);
-    await makePrivateFolder(unit.path);
     const lock = await takeLockSoon(unit, 'init', `landscape-backup init for ${cluster.label}`);
     try {
       const { repository, created } = await openOrCreate(context, storage, options.join);
@@ -87,14 +86,4 @@ async function claimFirst(context: JobContext, repository: Repository): Promise<
     if (!isFailure(error, 'refused')) throw error;
   }
   return systemIdentifier;
-}
-
-/** What a person does about a cluster that the repository knows from somebody else. */
-export function copyHint(incarnations: readonly Incarnation[]): string {
-  const newest = incarnations.at(-1);
-  const whose =
-    newest === undefined
-      ? ''
-      : ` (incarnation ${newest.number} belongs to ${newest.owner.unit} of ${newest.owner.application})`;
-  return `The repository knows this cluster from another owner${whose}, so this is a copy and is not archived. Either it takes over: landscape-backup take-over; or it stays one: landscape-backup keep-copy.`;
 }

@@ -7,7 +7,7 @@ import { isSharedFolder } from '../repository/layout.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
-import { settingsFile, type UnitFolder } from '../system/home.ts';
+import { makePrivateFolder, settingsFile, type UnitFolder } from '../system/home.ts';
 import type { Identity } from '../system/identity.ts';
 import { takeLock, type Lock } from '../system/lock.ts';
 
@@ -36,8 +36,9 @@ export async function openSettingsStorage({ settings, home }: Pick<JobContext, '
 
 const waitMs = 250;
 
-/** Takes a lock of the unit, waiting up to 20 s for one who is about to finish; then `busy`. */
+/** Takes a lock of the unit, whose folder is made where it is missing, waiting up to 20 s for one who is about to finish; then `busy`. */
 export async function takeLockSoon(unit: UnitFolder, name: string, what: string): Promise<Lock> {
+  await makePrivateFolder(unit.path);
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await takeLock(unit.lock(name), what);

@@ -1,5 +1,4 @@
 import { removeOurSettings } from '../postgres/archiving-removal.ts';
-import { makePrivateFolder } from '../system/home.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What leaving came to. */
@@ -13,7 +12,6 @@ export interface Left {
  * stay: whoever comes back goes on as the same owner, and no destination is needed to leave.
  */
 export async function leaveCluster(context: Pick<JobContext, 'cluster' | 'unit'>): Promise<Left> {
-  await makePrivateFolder(context.unit.path);
   const lock = await takeLockSoon(context.unit, 'archiving', `the configuration of ${context.cluster.label}`);
   try {
     return { note: await removeOurSettings(context.cluster, context.unit) };

@@ -1,0 +1,126 @@
+import { archiveCommand } from '../core/archiving-decision.ts';
+import { Failure } from '../core/failure.ts';
+import type { Incarnation, Owner } from '../core/incarnation.ts';
+import { findParent, type Parent } from '../core/take-over-parent.ts';
+import { parseWalName } from '../core/wal-name.ts';
+import { foreseeRestart } from '../postgres/archiving.ts';
+import { withConnection } from '../postgres/query.ts';
+import { listHistories, readWritingPlace, type WritingPlace } from '../postgres/timeline-history.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { claimIncarnation, nextIncarnation } from '../repository/incarnations.ts';
+import type { Repository } from '../repository/repository.ts';
+import { storeWal } from '../repository/wal-store.ts';
+import { randomName } from '../system/files.ts';
+import { writeOwnerState } from '../system/home.ts';
+import { recordNeededBackup } from '../system/needed-backups.ts';
+import { configure, readStanding, type Configured } from './configure.ts';
+import { takeLockSoon, type JobContext } from './job-context.ts';
+
+/** What a take-over came to. */
+export interface TakenOver extends Configured {
+  readonly incarnation: Incarnation;
+  /** False: this unit owned the incarnation already, and only what was missing was done. */
+  readonly claimed: boolean;
+  /** From where this cluster left its original up to here nothing is archived: the window begins with its next backup. */
+  readonly gap: { readonly parent: Parent; readonly until: WritingPlace };
+}
+
+/**
+ * Makes this unit the owner of a restored cluster's next incarnation, sets archiving and asks for a base backup.
+ *
+ * Refused before anything is claimed where a needed restart is not allowed, where somebody else archives, and for a clone
+ * without a timeline of its own. May be repeated: its own claim succeeds again.
+ */
+export async function takeOver(
+  context: JobContext,
+  repository: Repository,
+  options: { readonly parent?: number | undefined } = {},
+): Promise<TakenOver> {
+  const lock = await takeLockSoon(context.unit, 'init', `the take-over of ${context.cluster.label}`);
+  try {
+    const { incarnation, claimed, until } = await claim(context, repository, options.parent);
+    const parent = incarnation.owner.parent;
+    if (parent === null) throw notNeeded(context);
+    await recordNeededBackup(context.unit, {
+      format: 1,
+      reason: 'take-over',
+      since: context.clock.now(),
+      why: `incarnation ${incarnation.number} was taken over and has no backup of its own yet`,
+      incarnation: incarnation.number,
+      after: parent.lsn,
+    });
+    await storeHistories(context, repository, incarnation.number);
+    const configured = await configure(context, repository);
+    return { ...configured, incarnation, claimed, gap: { parent, until } };
+  } finally {
+    await lock.release();
+  }
+}
+
+interface Claim {
+  readonly incarnation: Incarnation;
+  readonly claimed: boolean;
+  readonly until: WritingPlace;
+}
+
+async function claim(context: JobContext, repository: Repository, named: number | undefined): Promise<Claim> {
+  const { cluster, unit, identity, clock } = context;
+  const { standing, state, systemIdentifier, incarnations } = await readStanding(context, repository);
+  if (standing.is === 'none') {
+    throw new Failure('refused', `the repository does not know the cluster ${cluster.label}`, {
+      hint: 'There is nothing to take over: landscape-backup init claims it.',
+    });
+  }
+  if (!cluster.running) {
+    throw new Failure('refused', `the cluster ${cluster.label} does not run`, {
+      hint: 'Start it, then take over: it must say on which timeline it writes.',
+    });
+  }
+  const until = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
+  if (standing.is === 'owner') return { incarnation: standing.incarnation, claimed: false, until };
+  await refuseUnlessRestartAllowed(context);
+  const parent = findParent(await readCatalogue(repository, systemIdentifier), until.timeline, until.history, named);
+  const ownerId = state?.ownerId ?? randomName(16);
+  const interrupted =
+    state?.systemIdentifier === systemIdentifier && !incarnations.some(({ number }) => number === state.incarnation);
+  const number = interrupted ? state.incarnation : nextIncarnation(incarnations);
+  // Durable before the claim: who dies in between finds its own claim again, and nobody else's.
+  await writeOwnerState(unit, { ownerId, systemIdentifier, incarnation: number });
+  const owner: Owner = { format: 1, ownerId, ...identity, since: clock.now(), parent };
+  return { incarnation: await claimIncarnation(repository, systemIdentifier, number, owner), claimed: true, until };
+}
+
+function notNeeded({ cluster }: JobContext): Failure {
+  return new Failure('refused', `the cluster ${cluster.label} owns its incarnation from its beginning`, {
+    hint: 'There is nothing to take over; landscape-backup status says how it is.',
+  });
+}
+
+async function refuseUnlessRestartAllowed({ cluster, unit, runtime, settings }: JobContext): Promise<void> {
+  const waiting = await foreseeRestart(cluster, unit, {
+    walArchiving: settings.walArchiving,
+    standing: 'owner',
+    command: archiveCommand(runtime, unit.path),
+    timeoutSeconds: settings.archiveTimeoutSeconds,
+  });
+  if (waiting.length === 0 || settings.restartPostgresql) return;
+  throw new Failure(
+    'refused',
+    `${waiting.join(' and ')} of ${cluster.label} can only change with a restart, which the option restart-postgresql does not allow; nothing was claimed`,
+    {
+      hint: 'Set restart-postgresql to true, or set archive_mode = on yourself and restart the cluster, then take over.',
+    },
+  );
+}
+
+/** While archiving was off nobody archived them, and every later restore asks for them. */
+async function storeHistories(
+  { cluster, unit, settings }: JobContext,
+  repository: Repository,
+  incarnation: number,
+): Promise<void> {
+  const { systemIdentifier } = await readStanding({ cluster, unit }, repository);
+  for (const { name, path } of await listHistories(cluster)) {
+    await storeWal(repository, { systemIdentifier, incarnation }, parseWalName(name), path, settings.compressionLevel);
+  }
+}
