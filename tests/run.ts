@@ -13,10 +13,13 @@ const summarySchema = z.object({ numPassedTests: z.number(), numFailedTests: z.n
 const isLong = process.argv.includes('--long');
 const summaryFile = join(tmpdir(), `landscape-backup-tests-${process.pid}.json`);
 
+const formatted = ['src', 'tests', '*.json', '*.md', '*.yaml'];
+
 const checks: readonly (readonly [name: string, command: string, ...args: string[]])[] = [
   ['types', 'tsc', '-p', '.'],
-  ['lint', 'oxlint', '--type-aware', '--quiet', '-c', 'tests/architecture/oxlint.json', 'src', 'tests'],
-  ['format', 'prettier', '--check', '--log-level', 'warn', 'src', 'tests', '*.json', '*.md'],
+  ['lint', 'oxlint', '--type-aware', '--quiet', '-c', 'tests/architecture/oxlint.json', 'src'],
+  ['lint of the tests', 'oxlint', '--type-aware', '--quiet', '-c', 'tests/architecture/oxlint.tests.json', 'tests'],
+  ['format', 'prettier', '--check', '--log-level', 'warn', '--no-error-on-unmatched-pattern', ...formatted],
   ['dead code', 'knip'],
 ];
 

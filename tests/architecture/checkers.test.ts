@@ -79,6 +79,44 @@ describe('lint', () => {
     expect(said).toContain(rule);
   });
 
+  test('a cycle between two files', async () => {
+    await plant('cycle/a.ts', `import { b } from './b.ts';\nexport const a = (): number => b();\n`);
+    await plant('cycle/b.ts', `import { a } from './a.ts';\nexport const b = (): number => a();\n`);
+
+    const { exitCode, said } = await check('oxlint', '-c', join(root, 'tests/architecture/oxlint.json'), 'cycle');
+
+    expect(exitCode).not.toBe(0);
+    expect(said).toContain('no-cycle');
+  });
+
+  // The folder above is called `tests` so that no rule for tests may go by such a name in a path.
+  test.each([
+    ['a file over its budget', `export const a = 1;\n${'// a line\n'.repeat(300)}`, 'max-lines'],
+    [
+      'a function over its budget',
+      `export function f(): void {\n${'  f();\n'.repeat(61)}}\n`,
+      'max-lines-per-function',
+    ],
+  ])('%s fails in src and passes in tests', async (_what, text, rule) => {
+    await plant('tests/clone/a.ts', text);
+
+    const strict = await check('oxlint', '-c', join(root, 'tests/architecture/oxlint.json'), 'tests/clone');
+    const forTests = await check('oxlint', '-c', join(root, 'tests/architecture/oxlint.tests.json'), 'tests/clone');
+
+    expect(strict.exitCode).not.toBe(0);
+    expect(strict.said).toContain(`(${rule})`);
+    expect(forTests.exitCode).toBe(0);
+  });
+
+  test('what is wrong in src is wrong in tests', async () => {
+    await plant('lint/a.ts', 'async function f(): Promise<void> {}\nf();\nexport const a: any = 1;\nconsole.log(1);\n');
+
+    const config = join(root, 'tests/architecture/oxlint.tests.json');
+    const { said } = await check('oxlint', '--type-aware', '-c', config, 'lint');
+
+    for (const rule of ['no-floating-promises', 'no-explicit-any', 'no-console']) expect(said).toContain(rule);
+  });
+
   test('a clean file', async () => {
     await plant('lint/a.ts', 'export const a = 1;\n');
 
