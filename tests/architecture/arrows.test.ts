@@ -17,6 +17,18 @@ describe('a planted violation is found', () => {
     ['core imports node', 'core/a.ts', `import { readFile } from 'node:fs/promises';`, 'core is pure'],
     ['core asks the clock', 'core/a.ts', `export const now = Date.now();`, 'core asks no clock'],
     ['core makes a date of now', 'core/a.ts', `export const now = new Date();`, 'core asks no clock'],
+    ['core makes a date of now without brackets', 'core/a.ts', `export const now = new Date;`, 'core asks no clock'],
+    ['core keeps the clock for later', 'core/a.ts', `export const clock = Date.now;`, 'core asks no clock'],
+    ['core reads the other clock', 'core/a.ts', `export const now = performance.now();`, 'core asks no clock'],
+    ['core asks for chance', 'core/a.ts', `export const id = crypto.randomUUID();`, 'core asks no clock'],
+    ['core waits', 'core/a.ts', `setTimeout(() => {}, 1);`, 'core asks no clock'],
+    [
+      'a clock behind a string that looks like a comment',
+      'core/a.ts',
+      `const all = '/*';\nconst now = Date.now();\nconst end = '*/';`,
+      'core asks no clock',
+    ],
+    ['a clock behind an apostrophe', 'core/a.ts', `// it's\nconst now = Date.now(); // isn't`, 'core asks no clock'],
     [
       'postgres knows storage',
       'postgres/a.ts',
@@ -33,6 +45,8 @@ describe('a planted violation is found', () => {
     ],
     ['a process is started elsewhere', 'jobs/a.ts', `import { execa } from 'execa';`, 'system/process.ts'],
     ['the environment is read elsewhere', 'jobs/a.ts', `const a = process.env['HOME'];`, 'system/environment.ts'],
+    ['the environment is read by its name', 'jobs/a.ts', `const a = process['env'];`, 'system/environment.ts'],
+    ['the process is imported', 'jobs/a.ts', `import { env } from 'node:process';`, 'the process is the global one'],
     ['an exit code is set elsewhere', 'jobs/a.ts', `process.exitCode = 1;`, 'belong to main'],
     ['a folder that is no room', 'utils/a.ts', `export {};`, 'lies in no room'],
   ])('%s', (_what, path, text, said) => {
@@ -40,7 +54,7 @@ describe('a planted violation is found', () => {
   });
 
   test('what is allowed is not found', () => {
-    const text = `import { z } from 'zod';\nimport { a } from './b.ts';\n// Date.now() in a comment\nexport const c = 'process.env' as const;`;
+    const text = `import { z } from 'zod';\nimport { a } from './b.ts';\n// Date.now() in a comment\n/** process.env */\nexport const d = new Date(0);\nexport const e: Date = a;\nexport const c = 'process.env' as const;`;
 
     expect(findBrokenArrows([{ path: 'core/a.ts', text }])).toEqual([]);
   });

@@ -25,6 +25,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'repository',
     'storage',
     'postgres',
+    'landscape',
     'system',
     'core',
   ],
@@ -40,6 +41,7 @@ const reserved: readonly { readonly module: RegExp; readonly allowed: RegExp; re
   },
   { module: /^(node:)?(net|tls|http|https|http2|dgram)$/, allowed: /^storage\//, why: 'the network is for storage' },
   { module: /^pg$/, allowed: /^postgres\//, why: 'SQL is asked in postgres' },
+  { module: /^(node:)?process$/, allowed: /^$/, why: 'the process is the global one, so that its words are found' },
   { module: /^commander$/, allowed: /^(commands|main)\//, why: 'the command line is read in commands' },
   { module: /^esbuild$/, allowed: /^packaging\//, why: 'bundles are built in packaging' },
 ];
@@ -47,7 +49,7 @@ const reserved: readonly { readonly module: RegExp; readonly allowed: RegExp; re
 /** Words that only some files may use. */
 const reservedWords: readonly { readonly word: RegExp; readonly allowed: RegExp; readonly why: string }[] = [
   {
-    word: /\bprocess\.env\b/,
+    word: /\bprocess\.env\b|\bprocess\s*\[/,
     allowed: /^system\/environment\.ts$/,
     why: 'environment variables are read in system/environment.ts',
   },
@@ -57,7 +59,7 @@ const reservedWords: readonly { readonly word: RegExp; readonly allowed: RegExp;
     why: 'arguments and exit codes belong to main',
   },
   {
-    word: /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bprocess\./,
+    word: /\bDate\.now\b|\bnew Date(?!\w|\([^)])|\bMath\.random\b|\b(process|performance|crypto|globalThis)\b[.[]|\b(setTimeout|setInterval|fetch)\(/,
     allowed: /^(?!core\/)/,
     why: 'core asks no clock, no chance and no machine',
   },
@@ -107,12 +109,13 @@ function brokenImports({ path, text }: Source): readonly string[] {
   });
 }
 
-/** The code of a file without comments and without the contents of strings. */
+/**
+ * The code of a file without comments and without the contents of strings. What opens first wins, so that neither a string
+ * with a comment's marks in it nor a comment with an apostrophe hides the code behind it.
+ */
 function codeOf(text: string): string {
-  return text
-    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
-    .replaceAll(/'(?:[^'\\\n]|\\.)*'/g, "''")
-    .replaceAll(/(^|\s)\/\/.*$/gm, '');
+  const quiet = /\/\*[\s\S]*?\*\/|(?<![:\\])\/\/.*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g;
+  return text.replaceAll(quiet, (match) => (match.startsWith('/') ? ' ' : "''"));
 }
 
 function brokenWords({ path, text }: Source): readonly string[] {
