@@ -10,8 +10,8 @@ import { readCatalogue } from '../repository/catalogue.ts';
 import { claimIncarnation, nextIncarnation } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
 import { storeWal } from '../repository/wal-store.ts';
-import { randomName } from '../system/files.ts';
-import { writeOwnerState } from '../system/home.ts';
+import { randomName, writeJson } from '../system/files.ts';
+import { pinSchema, writeOwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { configure, readStanding, type Configured } from './configure.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
@@ -84,6 +84,8 @@ async function claim(context: JobContext, repository: Repository, named: number 
   const interrupted =
     state?.systemIdentifier === systemIdentifier && !incarnations.some(({ number }) => number === state.incarnation);
   const number = interrupted ? state.incarnation : nextIncarnation(incarnations);
+  // A spare that only restored has none, and `archive-wal` writes to the pinned repository alone.
+  await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url: repository.storage.url });
   // Durable before the claim: who dies in between finds its own claim again, and nobody else's.
   await writeOwnerState(unit, { ownerId, systemIdentifier, incarnation: number });
   const owner: Owner = { format: 1, ownerId, ...identity, since: clock.now(), parent };

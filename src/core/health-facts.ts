@@ -1,0 +1,69 @@
+import type { Hole } from './record.ts';
+import type { NeededBackup } from './needed-backup.ts';
+
+/** How bad it is, the worst last. `blocked` waits for a person; `alarm` loses protection; `attention` may pass by itself. */
+export const levels = ['ok', 'attention', 'alarm', 'blocked'] as const;
+export type Level = (typeof levels)[number];
+
+/** One thing that is to be said, and what the reader can do about it. */
+export interface Finding {
+  readonly level: Level;
+  readonly text: string;
+  readonly next: string | undefined;
+}
+
+/** An error as the facts carry it: its kind decides, its words are told. */
+export interface Trouble {
+  readonly kind: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+}
+
+/** What the cluster is to the repository, for a status. */
+export type StandingFact =
+  | { readonly is: 'owner'; readonly incarnation: number }
+  | { readonly is: 'copy'; readonly of: string; readonly isKept: boolean }
+  | { readonly is: 'none' };
+
+/** What the running server says of its archiving. */
+export interface ArchivingFact {
+  readonly is: 'ours' | 'foreign' | 'discarded' | 'off';
+  readonly command: string;
+  /** Names whose new value waits for a restart. */
+  readonly waiting: readonly string[];
+  readonly lag: { readonly files: number; readonly bytes: number; readonly oldestSeconds: number };
+}
+
+/** Where a point in time can be chosen: from a backup's end to the newest that is proven. */
+export interface WindowFact {
+  readonly from: Date;
+  readonly to: Date;
+}
+
+/** All that a status is made of. `undefined` where it could not be asked, never for "no". */
+export interface HealthFacts {
+  readonly now: Date;
+  /** `15/main`. */
+  readonly label: string;
+  readonly destination: string | undefined;
+  readonly walArchiving: boolean;
+  readonly archiveTimeoutSeconds: number;
+  readonly repository: Trouble | 'open';
+  readonly standing: StandingFact | undefined;
+  readonly isRunning: boolean;
+  readonly isInRecovery: boolean;
+  /** What the server could not be asked, when it runs. */
+  readonly server: Trouble | undefined;
+  readonly archiving: ArchivingFact | undefined;
+  readonly archiveFailure: (Trouble & { readonly since: Date; readonly name: string }) | undefined;
+  readonly restore: string | undefined;
+  readonly backups: { readonly complete: number; readonly newest: Date | undefined } | undefined;
+  readonly runningBackupSince: Date | undefined;
+  readonly lastFailure: (Trouble & { readonly at: Date }) | undefined;
+  readonly needed: readonly NeededBackup[];
+  readonly holes: readonly Hole[];
+  readonly window: WindowFact | undefined;
+  readonly nextBackup: Date | undefined;
+  /** When the schedule last wanted a backup; `undefined` without one. */
+  readonly lastScheduled: Date | undefined;
+}

@@ -1,0 +1,87 @@
+import type { ClusterCatalogue, IncarnationCatalogue } from '../core/catalogue.ts';
+import { findLost, type LocalWal, type LostSegments } from '../core/holes.ts';
+import { holeSchema, type Hole } from '../core/record.ts';
+import { wayTo, type Way } from '../core/restorable.ts';
+import { segmentName, segmentOf, segmentStart } from '../core/wal-name.ts';
+import { readLocalWal } from '../postgres/local-wal.ts';
+import { withConnection } from '../postgres/query.ts';
+import { readWritingPlace, type WritingPlace } from '../postgres/timeline-history.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { layout } from '../repository/layout.ts';
+import { appendRecord } from '../repository/records.ts';
+import type { Repository } from '../repository/repository.ts';
+import { recordNeededBackup } from '../system/needed-backups.ts';
+import { readStanding } from './configure.ts';
+import type { JobContext } from './job-context.ts';
+
+/**
+ * Looks for segments since the newest base backup that are not stored and never will be, records each stretch once, and
+ * makes a new base backup needed. Gives back those that were not known.
+ *
+ * What lies before that backup's start needs nothing: its own line begins after it.
+ */
+export async function findHoles(context: JobContext, repository: Repository): Promise<readonly Hole[]> {
+  const { cluster, settings } = context;
+  if (!settings.walArchiving || !cluster.running) return [];
+  const { standing, systemIdentifier } = await readStanding(context, repository);
+  if (standing.is !== 'owner') return [];
+  const writing = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
+  // Before the repository is listed: see `findLost`.
+  const local = await readLocalWal(cluster);
+  const catalogue = await readCatalogue(repository, systemIdentifier);
+  const number = standing.incarnation.number;
+  const own = catalogue.incarnations.find((each) => each.number === number);
+  if (own === undefined) return [];
+  const found: Hole[] = [];
+  for (const lost of lostSince(catalogue, own, writing, local))
+    found.push(...(await record(context, repository, own, lost)));
+  return found;
+}
+
+function lostSince(
+  catalogue: ClusterCatalogue,
+  own: IncarnationCatalogue,
+  writing: WritingPlace,
+  local: LocalWal,
+): readonly LostSegments[] {
+  const known = wayTo(catalogue, own.number, writing.timeline);
+  const from = known === undefined ? undefined : beginningOf(own, known);
+  if (known === undefined || from === undefined) return [];
+  return findLost(known, local, from, segmentOf(writing.lsn, known.segmentSize));
+}
+
+/** Where the line that has to be whole begins: at the newest backup, or at the first segment that was ever stored. */
+function beginningOf(own: IncarnationCatalogue, way: Way): number | undefined {
+  const backup = own.backups.findLast(({ withWal }) => !withWal);
+  if (backup !== undefined) return segmentOf(backup.startLsn, way.segmentSize);
+  return way.stretches.find(({ incarnation }) => incarnation === own.number)?.first;
+}
+
+async function record(
+  { unit, clock }: JobContext,
+  repository: Repository,
+  own: IncarnationCatalogue,
+  { timeline, first, last }: LostSegments,
+): Promise<readonly Hole[]> {
+  const { segmentSize } = own.wal;
+  const names = [first, last].map((segment) => segmentName(timeline, segment, segmentSize));
+  const which = first === last ? `segment ${names[0]} is` : `segments ${names[0]} to ${names[1]} are`;
+  const why = `WAL ${which} not stored, and PostgreSQL has recycled it or marked it as archived`;
+  // The need first: who dies in between finds the hole again.
+  await recordNeededBackup(unit, {
+    format: 1,
+    reason: 'hole',
+    since: clock.now(),
+    why,
+    incarnation: own.number,
+    after: segmentStart(last + 1, segmentSize),
+  });
+  const isKnown = own.holes.some(
+    (hole) => hole.timeline === timeline && hole.firstSegment <= first && hole.lastSegment >= last,
+  );
+  if (isKnown) return [];
+  const hole: Hole = { format: 1, timeline, firstSegment: first, lastSegment: last, at: clock.now(), why };
+  const place = { systemIdentifier: own.systemIdentifier, incarnation: own.number };
+  await appendRecord(repository, layout.holes(place), holeSchema, hole);
+  return [hole];
+}
