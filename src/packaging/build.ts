@@ -4,7 +4,7 @@
  * It is built beside its place and swapped in by rename, so that whoever runs a program finds the old or the new runtime.
  */
 import { build } from 'esbuild';
-import { chmod, copyFile, cp, link, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, cp, link, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 // CommonJS packages inside an ES module bundle still call `require` for Node's own modules.
@@ -28,6 +28,8 @@ export async function buildRuntime(root: string): Promise<string> {
     legalComments: 'none',
     logLevel: 'warning',
   });
+  // Without it Node asks the directories above what a .js file is, and one of them may say CommonJS.
+  await writeFile(join(making, 'lib', 'package.json'), '{ "type": "module" }\n');
   await cp(join(root, 'charm', 'bin'), join(making, 'bin'), { recursive: true });
   for (const front of await readdir(join(making, 'bin'))) await chmod(join(making, 'bin', front), 0o755);
   await placeNode(join(making, 'bin', 'node'));
