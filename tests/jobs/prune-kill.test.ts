@@ -1,0 +1,3 @@
+import { pruneKillTests } from './prune-kill.ts';
+
+pruneKillTests(5, 20261124);
