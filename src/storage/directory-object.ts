@@ -13,11 +13,20 @@ const objectMode = 0o640;
 export async function createTemporary(path: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, objectMode);
   try {
-    if (((await handle.stat()).mode & 0o777) !== objectMode) await handle.chmod(objectMode);
+    if (((await handle.stat()).mode & 0o777) !== objectMode) await giveMode(handle);
     return handle;
   } catch (error) {
     await handle.close();
     throw error;
+  }
+}
+
+async function giveMode(handle: FileHandle): Promise<void> {
+  try {
+    await handle.chmod(objectMode);
+  } catch (error) {
+    // The file is ours, so this file system has no modes; whether it can be a destination is for `link` to say.
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errorCode(error) ?? '')) throw error;
   }
 }
 
