@@ -5,13 +5,15 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-packages="postgresql postgresql-contrib libjson-perl zstd tar procps util-linux"
+# libatomic1 and libstdc++6 are what the project's Node links to beside the C library.
+packages="libatomic1 libstdc++6 postgresql libjson-perl zstd tar procps util-linux"
 for extra in ${LANDSCAPE_BACKUP_PACKAGES:-}; do packages="$packages $extra"; done
 
 missing=""
 for package in $packages; do
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
-  [ "$state" = installed ] || missing="$missing $package"
+  # A library that is there for two architectures says "installed" twice.
+  case $state in installed*) ;; *) missing="$missing $package" ;; esac
 done
 
 if [ -n "$missing" ]; then
