@@ -57,7 +57,11 @@ function present<T>(records: readonly { value: T | undefined }[]): readonly T[] 
   return records.flatMap(({ value }) => (value === undefined ? [] : [value]));
 }
 
-async function readBackups(repository: Repository, place: Place): Promise<{ backups: Backup[]; unfinished: UnfinishedBackup[] }> {
+/** The backups of an incarnation, complete and other, without a look at its WAL. */
+export async function readBackups(
+  repository: Repository,
+  place: Place,
+): Promise<{ backups: Backup[]; unfinished: UnfinishedBackup[] }> {
   const sizes = new Map<string, { bytes: number; complete: boolean }>();
   for await (const { key, sizeBytes } of repository.storage.list(layout.base(place))) {
     const [id = '', file] = key.slice(layout.base(place).length).split('/');
@@ -96,20 +100,32 @@ async function readHistory(repository: Repository, place: Place, timeline: numbe
   return parseHistory(Buffer.concat(chunks).toString('utf8'), name);
 }
 
-async function readMarks(repository: Repository, place: Place): Promise<ReadonlyMap<string, readonly (Mark | undefined)[]>> {
+/** What has been said of an incarnation's backups, by their ids. */
+export async function readMarks(
+  repository: Repository,
+  place: Place,
+): Promise<ReadonlyMap<string, readonly (Mark | undefined)[]>> {
   const marks = new Map<string, readonly (Mark | undefined)[]>();
   for (const folder of await repository.storage.folders(layout.marks(place))) {
     if (!folder.endsWith('/')) continue;
     const records = await readRecords(repository, layout.marks(place) + folder, markSchema);
-    marks.set(folder.slice(0, -1), records.map(({ value }) => value));
+    marks.set(
+      folder.slice(0, -1),
+      records.map(({ value }) => value),
+    );
   }
   return marks;
 }
 
-/** Before the first backup nothing says how large segments are, but the first one's seal does. */
+/** Before the first backup nothing says how large segments are, but their seals do; one that can't be read says nothing. */
 async function guessSegmentSize(repository: Repository, place: Place, names: readonly string[]): Promise<number> {
-  const segment = names.find((name) => name.length === 24);
-  if (segment === undefined) return defaultSegmentSize;
-  const { length } = await sealAt(repository, walKey(place, segment));
-  return isSegmentSize(length) ? length : defaultSegmentSize;
+  for (const name of names.filter((each) => each.length === 24).slice(0, 10)) {
+    try {
+      const { length } = await sealAt(repository, walKey(place, name));
+      if (isSegmentSize(length)) return length;
+    } catch (error) {
+      if (!isFailure(error, 'damaged', 'missing')) throw error;
+    }
+  }
+  return defaultSegmentSize;
 }
