@@ -1,0 +1,51 @@
+import { execa } from 'execa';
+import { appendFile, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { settingsFile } from '../../src/system/home.ts';
+import { readCatalogue } from '../../src/repository/catalogue.ts';
+import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
+import { becomeOwner } from '../setup/machine.ts';
+
+let archived: ArchivedCluster;
+
+beforeAll(async () => {
+  becomeOwner();
+  archived = await makeArchivedCluster({ archiving: false, segmentMiB: 16, settings: { max_wal_size: '2GB' } });
+  await appendFile(settingsFile(archived.machine.home), 'wal-archiving: false\n');
+  await archived.server.sql('CREATE EXTENSION pgcrypto');
+  await archived.server.sql(
+    'CREATE TABLE noise AS SELECT gen_random_bytes(1000) AS b FROM generate_series(1, 1000000)',
+  );
+}, 600_000);
+
+afterAll(async () => {
+  await archived.machine.destroy();
+});
+
+/** The most memory that a process has had so far, in bytes; `undefined` when it has ended. */
+async function peak(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+test('a gigabyte that does not compress is backed up in less than 200 MB of memory', async () => {
+  const { machine, repository, place } = archived;
+  const program = join(machine.runtime, 'bin', 'landscape-backup');
+  const running = execa(program, ['backup', '--home', machine.home], { env: machine.env, cwd: '/', reject: false });
+  let most = 0;
+  for (let bytes: number | undefined = 1; bytes !== undefined; bytes = await peak(running.pid ?? 0)) {
+    most = Math.max(most, bytes);
+    await sleep(50);
+  }
+  const { exitCode, stderr } = await running;
+
+  expect(exitCode, stderr).toBe(0);
+  const [incarnation] = (await readCatalogue(repository, place.systemIdentifier)).incarnations;
+  expect(incarnation?.backups[0]?.storedBytes).toBeGreaterThan(1_000_000_000);
+  expect(incarnation?.backups[0]?.archives[0]?.parts.length).toBeGreaterThan(3);
+  expect(most).toBeGreaterThan(20_000_000);
+  expect(most).toBeLessThan(200_000_000);
+}, 600_000);
