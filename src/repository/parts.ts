@@ -17,9 +17,14 @@ export async function storeParts(
 ): Promise<readonly Part[]> {
   const source = new Cuttable(stream);
   const parts: Part[] = [];
-  do {
-    parts.push(await storeObject(repository, prefix, `${name}.${String(parts.length + 1).padStart(5, '0')}`, source.take(partBytes)));
-  } while (await source.hasMore());
+  try {
+    do {
+      const partName = `${name}.${String(parts.length + 1).padStart(5, '0')}`;
+      parts.push(await storeObject(repository, prefix, partName, source.take(partBytes)));
+    } while (await source.hasMore());
+  } finally {
+    await source.close();
+  }
   return parts;
 }
 
@@ -44,7 +49,11 @@ export async function storeObject(
 }
 
 /** The bytes of parts, one after the other; fails with `damaged` at the end of the first part that is not what was stored. */
-export async function* readParts(repository: Repository, prefix: string, parts: readonly Part[]): AsyncIterable<Uint8Array> {
+export async function* readParts(
+  repository: Repository,
+  prefix: string,
+  parts: readonly Part[],
+): AsyncIterable<Uint8Array> {
   for (const part of parts) {
     const hash = createHash('sha256');
     let sizeBytes = 0;
@@ -68,6 +77,11 @@ class Cuttable {
 
   constructor(stream: AsyncIterable<Uint8Array>) {
     this.#iterator = stream[Symbol.asyncIterator]();
+  }
+
+  /** Tells the stream that nobody reads on; it has ended or a part could not be stored. */
+  async close(): Promise<void> {
+    await this.#iterator.return?.();
   }
 
   async hasMore(): Promise<boolean> {

@@ -55,10 +55,13 @@ export async function appendRecord<S extends z.ZodType>(
   throw new Failure('busy', `others append to ${prefix} all the time`, { hint: 'Try again in a minute.' });
 }
 
-async function listRecords(repository: Repository, prefix: string): Promise<readonly { number: number; key: string }[]> {
+async function listRecords(
+  repository: Repository,
+  prefix: string,
+): Promise<readonly { number: number; key: string }[]> {
   const found: { number: number; key: string }[] = [];
   for (const name of await repository.storage.folders(prefix)) {
-    const match = /^(\d+)\.json$/.exec(name);
+    const match = /^(\d{8})\.json$/.exec(name);
     if (match !== null) found.push({ number: Number(match[1]), key: prefix + name });
   }
   return found.sort((a, b) => a.number - b.number);
@@ -69,7 +72,11 @@ function recordKey(prefix: string, number: number): string {
 }
 
 /** A record that is damaged, or that has been swept since it was listed, reads as `undefined`. */
-async function readRecord<S extends z.ZodType>(repository: Repository, key: string, schema: S): Promise<z.output<S> | undefined> {
+async function readRecord<S extends z.ZodType>(
+  repository: Repository,
+  key: string,
+  schema: S,
+): Promise<z.output<S> | undefined> {
   try {
     return await repository.readJson(key, schema);
   } catch (error) {

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 import { repositorySchema, type RepositoryRecord } from '../core/record.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -9,6 +9,8 @@ import { readmeText } from './readme-text.ts';
 
 /** Far above what any JSON object of ours needs: a listing of 100,000 files of a file set is 20 MiB. */
 const jsonLimit = 64 * 1024 * 1024;
+
+const anyFormatSchema = z.object({ format: z.number().int() });
 
 /**
  * An open repository: a storage whose `repository.json` has been read and compared.
@@ -42,13 +44,20 @@ export async function openRepository(storage: Storage, expectedId: string | unde
 }
 
 /** Creates the repository, or opens the one that is there; two that create at once get the same one. */
-export async function createRepository(storage: Storage, now: Date): Promise<{ repository: Repository; created: boolean }> {
+export async function createRepository(
+  storage: Storage,
+  now: Date,
+): Promise<{ repository: Repository; created: boolean }> {
   for await (const { key } of storage.list('')) {
     if (key === layout.repository || key === layout.readme) continue;
     if (await exists(storage, layout.repository)) break;
-    throw new Failure('refused', `the destination ${storage.url} is not empty and holds no repository (it has ${key})`, {
-      hint: 'Use an empty directory: other files could be mistaken for ours, and ours for them.',
-    });
+    throw new Failure(
+      'refused',
+      `the destination ${storage.url} is not empty and holds no repository (it has ${key})`,
+      {
+        hint: 'Use an empty directory: other files could be mistaken for ours, and ours for them.',
+      },
+    );
   }
   const record: RepositoryRecord = {
     format: 1,
@@ -84,8 +93,9 @@ async function putUnlessThere(storage: Storage, key: string, contents: string): 
 }
 
 async function readRecord(storage: Storage): Promise<RepositoryRecord> {
+  let found: string;
   try {
-    return parseJson(await text(storage, layout.repository), repositorySchema, `${storage.url}/${layout.repository}`);
+    found = await text(storage, layout.repository);
   } catch (error) {
     if (!isFailure(error, 'missing')) throw error;
     throw new Failure('missing', `there is no repository at ${storage.url}`, {
@@ -93,6 +103,14 @@ async function readRecord(storage: Storage): Promise<RepositoryRecord> {
       cause: error,
     });
   }
+  const what = `${storage.url}/${layout.repository}`;
+  const { format } = parseJson(found, anyFormatSchema, what);
+  if (format > 1) {
+    throw new Failure('refused', `the repository at ${storage.url} has format ${format}, this version knows format 1`, {
+      hint: 'A newer landscape-backup wrote it: upgrade this one.',
+    });
+  }
+  return parseJson(found, repositorySchema, what);
 }
 
 function otherRepository(storage: Storage, found: string, expected: string): Failure {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
-import { Readable, type Transform } from 'node:stream';
-import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress } from 'node:zlib';
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
 import { parseJson } from '../system/files.ts';
@@ -13,6 +13,8 @@ export const sealSchema = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 export type Seal = z.infer<typeof sealSchema>;
+
+type ZstdTransform = ZstdCompress | ZstdDecompress;
 
 // A zstd skippable frame: decoders pass over it (tried with `zstd -dc`). Source: RFC 8878, section 3.1.2.
 const skippableMagic = 0x184d2a50;
@@ -62,7 +64,8 @@ export function readSeal(bytes: Uint8Array, key: string): { readonly seal: Seal;
     throw new Failure('damaged', `the object ${key} does not begin with its seal`);
   }
   const bodyAt = 8 + head.readUInt32LE(4);
-  if (bodyAt > head.byteLength || bodyAt > sealRoom) throw new Failure('damaged', `the seal of the object ${key} is cut off`);
+  if (bodyAt > head.byteLength || bodyAt > sealRoom)
+    throw new Failure('damaged', `the seal of the object ${key} is cut off`);
   return { seal: parseJson(head.toString('utf8', 8, bodyAt), sealSchema, `the seal of the object ${key}`), bodyAt };
 }
 
@@ -71,19 +74,23 @@ export function readSeal(bytes: Uint8Array, key: string): { readonly seal: Seal;
  * be right, and before its end when length or SHA-256 differ. Only a stream that ends by itself was right.
  */
 export async function* unsealed(stored: AsyncIterable<Uint8Array>, key: string): AsyncIterable<Uint8Array> {
-  const iterator = stored[Symbol.asyncIterator]();
-  let first: Uint8Array = new Uint8Array();
-  while (first.byteLength < sealRoom) {
-    const next = await iterator.next();
-    if (next.done === true) break;
-    first = Buffer.concat([first, next.value]);
+  const source = stored[Symbol.asyncIterator]();
+  try {
+    let first: Uint8Array = new Uint8Array();
+    while (first.byteLength < sealRoom) {
+      const next = await source.next();
+      if (next.done === true) break;
+      first = Buffer.concat([first, next.value]);
+    }
+    const { seal, bodyAt } = readSeal(first, key);
+    const rest = async function* () {
+      yield first.subarray(bodyAt);
+      yield* { [Symbol.asyncIterator]: () => source };
+    };
+    yield* checked(through(rest(), createZstdDecompress(), key), seal, `the object ${key}`);
+  } finally {
+    await source.return?.(); // A seal that is none ends the reading here, and the object must not stay open.
   }
-  const { seal, bodyAt } = readSeal(first, key);
-  const rest = async function* () {
-    yield first.subarray(bodyAt);
-    yield* { [Symbol.asyncIterator]: () => iterator };
-  };
-  yield* checked(through(rest(), createZstdDecompress(), key), seal, `the object ${key}`);
 }
 
 /** Passes bytes on and fails before the end when they are not those of the seal. */
@@ -100,29 +107,42 @@ async function* checked(plain: AsyncIterable<Uint8Array>, seal: Seal, what: stri
   if (hash.digest('hex') !== seal.sha256) throw new Failure('damaged', `${what} has other bytes than its SHA-256 says`);
 }
 
-/** Sends bytes through a transform; an error of the decoder is `damaged`, one of the source is passed on. */
+/**
+ * Sends bytes through a transform of node:zlib; an error of a decoder is `damaged`, one of the source is passed on.
+ *
+ * `key` names the object that a decoder reads. What follows after its frames is `damaged` too: node:zlib stops there
+ * without a word, where `zstd -dc` would fail.
+ */
 export async function* through(
   source: AsyncIterable<Uint8Array>,
-  transform: Transform,
+  transform: ZstdTransform,
   key?: string,
 ): AsyncIterable<Uint8Array> {
-  let fromSource: unknown;
+  let fromSource: { readonly error: unknown } | undefined;
+  let given = 0;
   const watched = async function* () {
     try {
-      yield* source;
+      for await (const chunk of source) {
+        given += chunk.byteLength;
+        yield chunk;
+      }
     } catch (error) {
-      fromSource = error;
+      fromSource = { error };
       throw error;
     }
   };
   const running = pipeline(Readable.from(watched(), { objectMode: false }), transform);
   running.catch(() => undefined); // The same error comes out of the transform below.
   try {
-    for await (const chunk of transform) yield Buffer.from(chunk as Uint8Array); // cast: a transform without objectMode gives bytes.
+    for await (const chunk of transform) yield chunk as Uint8Array; // cast: a transform without objectMode gives bytes.
     await running;
   } catch (error) {
-    if (fromSource !== undefined) throw fromSource;
+    if (fromSource !== undefined) throw fromSource.error;
     if (key === undefined || error instanceof Failure) throw error;
-    throw new Failure('damaged', `the object ${key} does not decompress: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Failure('damaged', `the object ${key} does not decompress: ${why}`, { cause: error });
+  }
+  if (key !== undefined && transform.bytesWritten !== given) {
+    throw new Failure('damaged', `the object ${key} has ${given - transform.bytesWritten} bytes after its end`);
   }
 }

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { readFileBytes } from '../system/files.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
@@ -15,24 +15,47 @@ export type Stored = 'stored' | 'already-stored';
  * `conflict`, and nothing was overwritten. Returns only when the destination has made the bytes durable.
  * Source: PostgreSQL 15 manual, 26.3.1; facts on re-archiving in PostgreSQL commit 3cabe45.
  */
-export async function storeWal(repository: Repository, place: Place, name: WalName, path: string, level: number): Promise<Stored> {
+export async function storeWal(
+  repository: Repository,
+  place: Place,
+  name: WalName,
+  path: string,
+  level: number,
+): Promise<Stored> {
   const key = layout.walFile(place, name);
-  const seal = await sealOf(createReadStream(path));
+  const seal = await sealOf(readFileBytes(path));
   try {
-    await repository.storage.put(key, sealed(createReadStream(path), seal, level));
+    await repository.storage.put(key, sealed(readFileBytes(path), seal, level));
     return 'stored';
   } catch (error) {
     if (!isFailure(error, 'conflict')) throw error;
   }
-  const stored = await sealAt(repository, key);
+  const stored = await existing(key, sealAt(repository, key));
   if (stored.length !== seal.length || stored.sha256 !== seal.sha256) {
     throw new Failure('conflict', `${name.name} is stored already with other bytes`, {
       hint: 'Two servers archive into one incarnation, or this one was set back: compare them before anything is removed.',
     });
   }
   // The seal in front is only the claim; what follows it must be those bytes too, or the archive holds nothing.
-  for await (const _chunk of readWal(repository, key));
+  await existing(key, readToEnd(readWal(repository, key)));
   return 'already-stored';
+}
+
+async function readToEnd(stream: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _chunk of stream);
+}
+
+/** Damage of an object that is in the way of a new one: it is not overwritten, so somebody must decide. */
+async function existing<T>(key: string, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!isFailure(error, 'damaged')) throw error;
+    throw new Failure('damaged', `${error.message}; it is in the way of the same file, whole`, {
+      hint: `Look for disk errors at the destination, move ${key} aside there, and the next try stores it.`,
+      cause: error,
+    });
+  }
 }
 
 /** What a stored WAL file says its plain bytes are, without reading them. */

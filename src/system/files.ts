@@ -45,9 +45,34 @@ export async function writeAtomically(path: string, contents: string | Uint8Arra
     await rename(temporary, path);
   } catch (error) {
     await unlink(temporary).catch(() => undefined); // What matters is the first error; a rest with a dot is harmless.
-    throw new Failure('machine', `${path} could not be written: ${errorCode(error) ?? String(error)}`, { cause: error });
+    throw new Failure('machine', `${path} could not be written: ${errorCode(error) ?? String(error)}`, {
+      cause: error,
+    });
   }
   await syncDirectory(dirname(path));
+}
+
+/**
+ * The bytes of a file. It is opened when they are first asked for, so that a stream that nobody reads leaves nothing open.
+ *
+ * An error is a `machine` failure that names the file; one on its way to a destination is not taken for the destination's.
+ */
+export async function* readFileBytes(path: string): AsyncIterable<Uint8Array> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      for (;;) {
+        const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+        const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, null);
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw new Failure('machine', `${path} could not be read: ${errorCode(error) ?? String(error)}`, { cause: error });
+  }
 }
 
 /** Removes a file durably; it may be gone already. */
@@ -95,7 +120,12 @@ export function parseJson<S extends z.ZodType>(text: string, schema: S, what: st
 }
 
 /** Writes a value as a JSON file of ours. */
-export async function writeJson<S extends z.ZodType>(path: string, schema: S, value: z.output<S>, mode = 0o600): Promise<void> {
+export async function writeJson<S extends z.ZodType>(
+  path: string,
+  schema: S,
+  value: z.output<S>,
+  mode = 0o600,
+): Promise<void> {
   await writeAtomically(path, formatJson(schema, value), mode);
 }
 
