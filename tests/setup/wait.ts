@@ -1,0 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Waits until a question has the right answer, and says what it was when it never does. */
+export async function until(what: string, isTrue: () => Promise<boolean>, seconds = 30): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (!(await isTrue())) {
+    if (performance.now() > end) throw new Error(`after ${seconds} s it is still not so that ${what}`);
+    await sleep(50);
+  }
+}
