@@ -26,6 +26,8 @@ export const layout = {
   witnesses: (place: Place) => `${layout.incarnation(place)}witness/`,
   restorePoints: (place: Place) => `${layout.incarnation(place)}points/`,
   holes: (place: Place) => `${layout.incarnation(place)}holes/`,
+  /** Where `check` tries what the destination does; nothing here means anything. */
+  probes: (place: Place) => `${layout.incarnation(place)}probes/`,
   guests: (place: Place) => `${layout.incarnation(place)}guests/`,
   guest: (place: Place, model: string, unit: string) => `${layout.guests(place)}${safe(model)}/${safe(unit)}/`,
   files: 'files/',

@@ -1,0 +1,193 @@
+import { join } from 'node:path';
+import { classifyCommand, type EffectiveSetting } from '../core/archiving-decision.ts';
+import type { ClusterCatalogue, IncarnationCatalogue } from '../core/catalogue.ts';
+import { toFailure } from '../core/failure.ts';
+import { assess, type Health } from '../core/health.ts';
+import type { ArchivingFact, HealthFacts, StandingFact, Trouble } from '../core/health-facts.ts';
+import type { JournalRecord } from '../core/journal-record.ts';
+import { stillNeeded } from '../core/needed-backup.ts';
+import { pointWindows } from '../core/point-window.ts';
+import { servePlanSchema } from '../core/restore-service.ts';
+import { lastScheduled, nextScheduled } from '../core/schedule.ts';
+import { readEffective } from '../postgres/archiving-facts.ts';
+import { readArchiveLag } from '../postgres/local-wal.ts';
+import { withConnection } from '../postgres/query.ts';
+import { readServerFacts } from '../postgres/server-facts.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { openRepository } from '../repository/repository.ts';
+import { readArchiveState } from '../system/archive-state.ts';
+import { within } from '../system/deadline.ts';
+import { readJson } from '../system/files.ts';
+import { readPin } from '../system/home.ts';
+import { readJournal } from '../system/journal.ts';
+import { readNeededBackups } from '../system/needed-backups.ts';
+import { readStanding } from './configure.ts';
+import { openSettingsStorage, type JobContext } from './job-context.ts';
+import { isKeptCopy } from './keep-copy.ts';
+
+const patienceMs = 30_000;
+/** Without a heartbeat for so long a running backup is a dead one. */
+const heartbeatMs = 15 * 60 * 1000;
+
+/** Gathers everything that a status is made of and makes one of it. Changes nothing; what can't be asked becomes part of it. */
+export async function readHealth(context: JobContext): Promise<Health> {
+  return assess(await gather(context));
+}
+
+async function gather(context: JobContext): Promise<HealthFacts> {
+  const { settings, cluster, unit, clock } = context;
+  const now = clock.now();
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const schedule = settings.backupSchedule;
+  const restoring = await readJson(join(unit.restore, 'serve.json'), servePlanSchema);
+  const state = await readArchiveState(unit);
+  return {
+    now,
+    label: cluster.label,
+    destination: settings.destination?.url,
+    walArchiving: settings.walArchiving,
+    archiveTimeoutSeconds: settings.archiveTimeoutSeconds,
+    isRunning: cluster.running,
+    restore: restoring === undefined ? undefined : `plan ${restoring.planId}`,
+    archiveFailure: state?.state === 'failing' ? { ...state, hint: state.hint ?? undefined } : undefined,
+    nextBackup: schedule === undefined ? undefined : nextScheduled(schedule, now, zone),
+    lastScheduled: schedule === undefined ? undefined : lastScheduled(schedule, now, zone),
+    ...(await aboutServer(context)),
+    ...(await aboutRepository(context)),
+  };
+}
+
+function trouble(error: unknown): Trouble {
+  const { kind, message, hint } = toFailure(error);
+  return { kind, message, hint };
+}
+
+async function aboutServer(context: JobContext): Promise<Pick<HealthFacts, 'server' | 'isInRecovery' | 'archiving'>> {
+  const { cluster } = context;
+  if (!cluster.running) return { server: undefined, isInRecovery: false, archiving: undefined };
+  try {
+    return await withConnection(cluster, async (connection) => {
+      const { isInRecovery } = await readServerFacts(connection);
+      const lag = await readArchiveLag(cluster);
+      const now = context.clock.now().getTime();
+      const oldestSeconds = lag.oldest === undefined ? 0 : Math.max(0, (now - lag.oldest.getTime()) / 1000);
+      const archiving = archivingFact(await readEffective(connection), {
+        files: lag.files,
+        bytes: lag.bytes,
+        oldestSeconds,
+      });
+      return { server: undefined, isInRecovery, archiving };
+    });
+  } catch (error) {
+    return { server: trouble(error), isInRecovery: false, archiving: undefined };
+  }
+}
+
+function archivingFact(effective: ReadonlyMap<string, EffectiveSetting>, lag: ArchivingFact['lag']): ArchivingFact {
+  const value = (name: string) => effective.get(name)?.value ?? '';
+  const library = value('archive_library');
+  const command = library === '' ? value('archive_command') : library;
+  const kind = library === '' ? classifyCommand(command) : 'foreign';
+  const is = { ours: 'ours', foreign: 'foreign', discards: 'discarded', empty: 'off' } as const;
+  const waiting = [...effective.values()].filter(({ pendingRestart }) => pendingRestart).map(({ name }) => name);
+  return { is: value('archive_mode') === 'off' ? 'off' : is[kind], command, waiting, lag };
+}
+
+type RepositoryFacts = Pick<
+  HealthFacts,
+  'repository' | 'standing' | 'backups' | 'runningBackupSince' | 'lastFailure' | 'needed' | 'holes' | 'window'
+>;
+
+async function aboutRepository(context: JobContext): Promise<RepositoryFacts> {
+  const nothing = {
+    backups: undefined,
+    runningBackupSince: undefined,
+    lastFailure: undefined,
+    needed: [],
+    holes: [],
+    window: undefined,
+  };
+  try {
+    return await within(
+      patienceMs,
+      `the repository at ${context.settings.destination?.url ?? 'no destination'}`,
+      ask(context),
+    );
+  } catch (error) {
+    return { repository: trouble(error), standing: undefined, ...nothing };
+  }
+}
+
+async function ask(context: JobContext): Promise<RepositoryFacts> {
+  const storage = await openSettingsStorage(context);
+  try {
+    const repository = await openRepository(storage, (await readPin(context.unit))?.repositoryId);
+    const found = await readStanding(context, repository);
+    const catalogue = await readCatalogue(repository, found.systemIdentifier);
+    const number = found.standing.is === 'owner' ? found.standing.incarnation.number : undefined;
+    const own = catalogue.incarnations.find((each) => each.number === number);
+    return {
+      repository: 'open',
+      standing: await standingFact(context, found),
+      ...(await aboutOwn(context, catalogue, own)),
+    };
+  } finally {
+    await storage.close();
+  }
+}
+
+async function standingFact(
+  { unit }: JobContext,
+  { standing, systemIdentifier }: Awaited<ReturnType<typeof readStanding>>,
+): Promise<StandingFact> {
+  if (standing.is === 'none') return { is: 'none' };
+  if (standing.is === 'owner') return { is: 'owner', incarnation: standing.incarnation.number };
+  const newest = standing.incarnations.at(-1)?.owner;
+  const of = newest === undefined ? systemIdentifier : `${newest.unit} of ${newest.application}`;
+  return { is: 'copy', of, isKept: await isKeptCopy(unit, systemIdentifier) };
+}
+
+async function aboutOwn(
+  context: JobContext,
+  catalogue: ClusterCatalogue,
+  own: IncarnationCatalogue | undefined,
+): Promise<Omit<RepositoryFacts, 'repository' | 'standing'>> {
+  const { unit, clock } = context;
+  const jobs = (await readJournal(unit)).filter(({ kind }) => kind === 'backup');
+  const ended = jobs.findLast(({ outcome }) => outcome !== 'running');
+  const backups = own?.backups ?? [];
+  const window = own === undefined ? undefined : pointWindows(catalogue, own).at(-1);
+  return {
+    backups: { complete: backups.length, newest: backups.at(-1)?.startedAt },
+    runningBackupSince: runningSince(jobs, own, clock.now()),
+    lastFailure: failureOf(ended),
+    needed: stillNeeded(await readNeededBackups(unit), backups),
+    holes: own?.holes ?? [],
+    window: window === undefined ? undefined : { from: window.from.at, to: window.to.at },
+  };
+}
+
+function failureOf(job: JournalRecord | undefined): HealthFacts['lastFailure'] {
+  if (job?.failure == null) return undefined;
+  const { kind, message, hint } = job.failure;
+  return { kind, message, hint: hint ?? undefined, at: job.startedAt };
+}
+
+/** A backup that was killed stays `running` in the journal for ever; its lease stops beating. */
+function runningSince(
+  jobs: readonly JournalRecord[],
+  own: IncarnationCatalogue | undefined,
+  now: Date,
+): Date | undefined {
+  const newest = jobs.at(-1);
+  if (newest?.outcome !== 'running') return undefined;
+  const beats = (own?.leases ?? []).some(
+    ({ lease, isGuest }) =>
+      lease !== undefined &&
+      !isGuest &&
+      lease.kind === 'backup' &&
+      !lease.ended &&
+      now.getTime() - lease.at.getTime() < heartbeatMs,
+  );
+  return beats ? newest.startedAt : undefined;
+}
