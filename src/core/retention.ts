@@ -145,10 +145,10 @@ function nothingExpires(
   };
 }
 
-/** The assertion over the finished plan: no remaining backup reaches less far than before. */
-function findWorse(
+/** The assertion over a finished plan: says of every remaining backup that would reach less far than before. */
+export function findWorse(
   tree: TimelineTree,
-  keep: readonly { readonly judged: Judged }[],
+  keep: readonly { readonly judged: Pick<Judged, 'backup' | 'branch'> }[],
   gone: readonly WalDecision[],
 ): readonly string[] {
   const left: StoredRuns = (branch) => {

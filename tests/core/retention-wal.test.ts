@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { backup, incarnation, lease, lsnIn, segmentSize } from './catalogue-builder.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
+import { findWorse } from '../../src/core/retention.ts';
+import { buildTree } from '../../src/core/timeline-tree.ts';
 import { plan, segmentsOf, walOf } from './retention-request.ts';
 
 describe('which WAL stays', () => {
@@ -155,6 +157,56 @@ describe('which WAL stays', () => {
 
     expect(walOf(wal.delete)).toEqual(['1:0-21']);
   });
+});
+
+test('a plan that takes a segment from a backup that stays is found out', () => {
+  const kept = backup({ daysAgo: 1, segment: 10 });
+  const tree = buildTree([incarnation({ backups: [kept], wal: { 1: [[0, 40]] } })]);
+  const branch = tree.branches.get('1/1');
+  if (branch === undefined) throw new Error('no branch');
+  const worse = (first: number, last: number) =>
+    findWorse(
+      tree,
+      [{ judged: { backup: kept, branch } }],
+      [{ incarnation: 1, timeline: 1, first, last, because: '' }],
+    );
+
+  expect(worse(0, 9)).toEqual([]);
+  expect(worse(0, 10)).toEqual([expect.stringContaining('would take WAL from backup')]);
+  expect(worse(30, 30)).toHaveLength(1);
+  expect(worse(40, 40)).toHaveLength(1);
+});
+
+test('an abandoned timeline keeps the backup that it began from, when the current one has a later anchor', () => {
+  // Backup 10, backup 20, then set back to segment 15 (incarnation 2) and, later, to segment 30 of the first life.
+  const [first, second] = [backup({ daysAgo: 9, segment: 10 }), backup({ daysAgo: 8, segment: 20 })];
+  const lives = [
+    incarnation({ number: 1, backups: [first, second], wal: { 1: [[0, 40]] } }),
+    incarnation({
+      number: 2,
+      since: new Date('2026-11-18T12:00:00.000Z'),
+      parent: { incarnation: 1, timeline: 1, lsn: lsnIn(15, 100) },
+      backups: [],
+      wal: { 2: [[15, 20]] },
+      histories: { 2: [{ parent: 1, at: lsnIn(15, 100) }] },
+    }),
+    incarnation({
+      number: 3,
+      since: new Date('2026-11-20T12:00:00.000Z'),
+      parent: { incarnation: 1, timeline: 1, lsn: lsnIn(30, 100) },
+      backups: [backup({ daysAgo: 1, segment: 35, timeline: 3, incarnation: 3 })],
+      wal: { 3: [[30, 40]] },
+      histories: { 3: [{ parent: 1, at: lsnIn(30, 100) }] },
+    }),
+  ];
+  const on3 = { current: { incarnation: 3, timeline: 3 } };
+
+  const inside = plan(lives, { count: 1, days: 7 }, on3);
+  expect(segmentsOf(inside.keep)).toEqual([10, 20, 35]);
+  expect(inside.keep[0]?.because).toEqual(['timeline 2 begins from it, and was still in use within 7 days']);
+
+  const passed = plan(lives, { count: 1, days: 3 }, on3);
+  expect(segmentsOf(passed.keep)).toEqual([20, 35]);
 });
 
 describe('several incarnations of one owner', () => {

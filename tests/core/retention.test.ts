@@ -233,6 +233,20 @@ describe('when nothing may expire', () => {
     },
   );
 
+  test('the slowest clock counts as now, so a fast one shortens no window', () => {
+    const minutes = (count: number) => new Date(now.getTime() + count * 60_000);
+    const edge = incarnation({
+      backups: [backup({ daysAgo: 3, segment: 10 }), backup({ daysAgo: 2 - 1 / 1440, segment: 20 })],
+      wal: { 1: [[0, 30]] },
+    });
+    const kept = (clocks: { host: Date; server: Date; destination: Date }) =>
+      segmentsOf(plan(edge, { count: 1, days: 2 }, { clocks }).keep);
+
+    expect(kept({ host: minutes(3), server: minutes(3), destination: minutes(3) })).toEqual([20]);
+    expect(kept({ host: minutes(3), server: now, destination: minutes(3) })).toEqual([10, 20]);
+    expect(kept({ host: minutes(3), server: minutes(3), destination: now })).toEqual([10, 20]);
+  });
+
   test('a newest backup in the future refuses', () => {
     const future = incarnation({
       backups: [backup({ daysAgo: 1, segment: 10 }), backup({ daysAgo: -1, segment: 20 })],
