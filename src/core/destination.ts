@@ -29,10 +29,15 @@ export function readDestination(text: string): Destination | string {
 
 function readDirectory(path: string): Destination | string {
   if (!path.startsWith('/')) return 'the path must be absolute: /srv/backup or file:///srv/backup';
+  if (!path.isWellFormed()) return 'the path is no valid text';
   if (path.includes('\0')) return 'the path holds a NUL byte';
   const parts = path.split('/').filter((part) => part !== '');
   if (parts.includes('..') || parts.includes('.')) return 'the path may not hold . or ..';
   if (parts.length === 0) return 'the root directory is no place for a repository';
   const clean = `/${parts.join('/')}`;
-  return { kind: 'directory', path: clean, url: `file://${parts.map((part) => `/${encodeURIComponent(part)}`).join('')}` };
+  return {
+    kind: 'directory',
+    path: clean,
+    url: `file://${parts.map((part) => `/${encodeURIComponent(part)}`).join('')}`,
+  };
 }

@@ -59,7 +59,11 @@ export const options = {
   'wal-archiving': option(true, 'true or false', z.boolean()),
   'archive-timeout': option(60, 'a whole number of seconds from 0 (never force) to 86400', wholeNumber(0, 86_400)),
   'compression-level': option(1, 'a whole number from 1 to 19, the level of zstd', wholeNumber(1, 19)),
-  'backup-schedule': option('0 2 * * *', 'empty, or five cron fields with CRON_TZ=<zone> in front if wanted', scheduleSchema),
+  'backup-schedule': option(
+    '0 2 * * *',
+    'empty, or five cron fields with CRON_TZ=<zone> in front if wanted',
+    scheduleSchema,
+  ),
   'retention-count': option(7, 'a whole number of backups from 1 to 10000', wholeNumber(1, 10_000)),
   'retention-days': option(7, 'a whole number of days from 0 to 36500', wholeNumber(0, 36_500)),
   'restart-postgresql': option(false, 'true or false', z.boolean()),
@@ -91,13 +95,18 @@ export function parseSettings(raw: unknown): Settings {
     });
   }
   const take = <T>(name: OptionName, { schema, rule, default: fallback }: Option<T>): T => {
-    const value = given.data[name] ?? fallback;
+    // "backup-schedule:" with nothing behind it means empty, as it reads, and not the default.
+    const value = Object.hasOwn(given.data, name) ? (given.data[name] ?? '') : fallback;
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
     const detail = parsed.error.issues.find((issue) => issue.code === 'custom')?.message;
-    throw new Failure('settings', `option ${name} is ${JSON.stringify(value)}, it must be ${rule}${detail === undefined ? '' : ` (${detail})`}`, {
-      hint: `Correct the option ${name}; until then the last good settings stay in force where there are any.`,
-    });
+    throw new Failure(
+      'settings',
+      `option ${name} is ${JSON.stringify(value)}, it must be ${rule}${detail === undefined ? '' : ` (${detail})`}`,
+      {
+        hint: `Correct the option ${name}; until then the last good settings stay in force where there are any.`,
+      },
+    );
   };
   return {
     destination: take('destination', options.destination),

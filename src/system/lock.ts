@@ -10,12 +10,12 @@ export interface Lock {
  * Takes an exclusive lock on a file, or fails with `busy` at once when another process holds it.
  *
  * `flock(1)` holds it on behalf of this process: its child ends when the pipe from here closes. Node has no `flock(2)`.
+ * It ignores the signals that a terminal sends to all: this process may go on after Ctrl-C, to end in good order.
  */
 export async function takeLock(path: string, what: string): Promise<Lock> {
   const taken = 76;
-  const holder = start('flock', ['--exclusive', '--nonblock', '--conflict-exit-code', String(taken), path, 'sh', '-c', 'echo held; exec cat'], {
-    keepInput: true,
-  });
+  const script = `trap '' HUP INT TERM; exec flock --exclusive --nonblock --conflict-exit-code ${taken} "$0" sh -c 'echo held; exec cat'`;
+  const holder = start('sh', ['-c', script, path], { keepInput: true });
   const answered = await Promise.race([firstBytes(holder.stdout), holder.ended.then(() => false)]);
   if (!answered) {
     const { exitCode, stderr } = await holder.ended;

@@ -1,0 +1,13 @@
+/** Takes the lock `argv[2]`, says how that went, and keeps it until it is killed or its input ends. */
+import { isFailure } from '../../src/core/failure.ts';
+import { takeLock } from '../../src/system/lock.ts';
+
+process.on('SIGINT', () => console.log('interrupted'));
+try {
+  const lock = await takeLock(process.argv[2] ?? '', 'the job');
+  console.log('held');
+  for await (const _chunk of process.stdin);
+  await lock.release();
+} catch (error) {
+  console.log(isFailure(error) ? error.kind : String(error));
+}
