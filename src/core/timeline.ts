@@ -19,10 +19,10 @@ export function parseHistory(text: string, name: string): readonly TimelineSwitc
     const trimmed = line.trim();
     if (trimmed === '' || trimmed.startsWith('#')) continue;
     const [parentText = '', lsnText = ''] = trimmed.split(/\s+/);
-    const parent = Number(parentText);
+    const parent = /^\d{1,10}$/.test(parentText) ? Number(parentText) : 0;
     const at = readLsn(lsnText);
     const last = switches.at(-1);
-    if (!Number.isSafeInteger(parent) || parent < 1 || at === undefined || (last !== undefined && parent <= last.parent)) {
+    if (parent < 1 || at === undefined || (last !== undefined && parent <= last.parent)) {
       throw new Failure('damaged', `the history file ${name} has a line that is none: "${trimmed}"`);
     }
     switches.push({ parent, at });

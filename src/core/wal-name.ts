@@ -3,8 +3,20 @@ import type { Lsn } from './lsn.ts';
 
 /** What a file in `pg_wal` that PostgreSQL archives or asks for can be. */
 export type WalName =
-  | { readonly kind: 'segment'; readonly name: string; readonly timeline: number; readonly log: number; readonly low: number }
-  | { readonly kind: 'partial'; readonly name: string; readonly timeline: number; readonly log: number; readonly low: number }
+  | {
+      readonly kind: 'segment';
+      readonly name: string;
+      readonly timeline: number;
+      readonly log: number;
+      readonly low: number;
+    }
+  | {
+      readonly kind: 'partial';
+      readonly name: string;
+      readonly timeline: number;
+      readonly log: number;
+      readonly low: number;
+    }
   | {
       readonly kind: 'backup';
       readonly name: string;
@@ -20,6 +32,7 @@ const historyPattern = /^([0-9A-F]{8})\.history$/;
 
 /** Reads the name of a WAL file; `undefined` when PostgreSQL would never use such a name. */
 export function readWalName(name: string): WalName | undefined {
+  if (name.startsWith('00000000')) return undefined; // Timelines are counted from 1.
   const history = historyPattern.exec(name);
   if (history !== null) return { kind: 'history', name, timeline: hex(history[1]) };
   const segment = segmentPattern.exec(name);
