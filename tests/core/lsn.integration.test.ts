@@ -55,10 +55,8 @@ test('every record that PostgreSQL wrote ends where we say, and the next one tel
 async function dump(): Promise<readonly Found[]> {
   const wal = join(server.cluster.dataDirectory, 'pg_wal');
   const begin = (await readdir(wal)).filter((name) => /^[0-9A-F]{24}$/.test(name)).toSorted()[0] ?? '';
-  const { stdout } = await execa(join(server.cluster.binaries, 'pg_waldump'), ['-p', wal, begin], {
-    reject: false,
-    maxBuffer: 1e9,
-  });
+  const args = ['-p', wal, '--start', `0/${(Number.parseInt(begin.slice(16), 16) * segmentSize).toString(16)}`];
+  const { stdout } = await execa(join(server.cluster.binaries, 'pg_waldump'), args, { reject: false, maxBuffer: 1e9 });
   return stdout.split('\n').flatMap((text) => {
     const match = /len \(rec\/tot\):\s*\d+\/\s*(\d+),.*lsn: ([0-9A-F]+\/[0-9A-F]+),/.exec(text);
     return match === null ? [] : [{ start: parseLsn(match[2] ?? ''), length: Number(match[1]), text }];
