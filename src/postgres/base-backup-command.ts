@@ -18,6 +18,8 @@ export interface BaseBackupDialect {
   /** The two zero blocks at a tar's end are left to the client. */
   readonly openEndedTars: boolean;
   readonly hasManifest: boolean;
+  /** A slot can hold WAL back for as long as a connection lives. */
+  readonly temporarySlots: boolean;
   /** The server can compress with zstd, if it was built with it. */
   readonly serverZstd: boolean;
 }
@@ -27,7 +29,13 @@ const newGrammar = 150_000;
 /** What changes with the server's version (`server_version_num`). Source: protocol-replication.html of 9.5 to 18. */
 export function baseBackupDialect(versionNumber: number): BaseBackupDialect {
   const isNew = versionNumber >= newGrammar;
-  return { oneCopy: isNew, openEndedTars: !isNew, hasManifest: versionNumber >= 130_000, serverZstd: isNew };
+  return {
+    oneCopy: isNew,
+    openEndedTars: !isNew,
+    hasManifest: versionNumber >= 130_000,
+    temporarySlots: versionNumber >= 100_000,
+    serverZstd: isNew,
+  };
 }
 
 /**

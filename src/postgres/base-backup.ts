@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import pg from 'pg';
 import { Failure } from '../core/failure.ts';
+import { randomName } from '../system/files.ts';
 import {
   baseBackupCommand,
   baseBackupDialect,
@@ -102,6 +103,7 @@ async function attempt<T>(
     if (severity === 'WARNING' && warnings.length < warningLimit) warnings.push(message ?? '');
   });
   const dialect = baseBackupDialect(versionNumber);
+  if (request.withWal && dialect.temporarySlots) await reserveWal(client);
   const query = client.query(new BaseBackupQuery(baseBackupCommand(versionNumber, request), dialect.oneCopy));
   const abort = () => {
     query.abort(new Failure('machine', 'the backup was stopped'));
@@ -115,12 +117,22 @@ async function attempt<T>(
     complete = true;
     return result;
   } catch (error) {
-    throw error instanceof CompressionRefused ? error : postgresFailure(error, where);
+    throw error instanceof CompressionRefused ? error : explained(postgresFailure(error, where));
   } finally {
     signal.removeEventListener('abort', abort);
     if (!complete) query.abort(new Failure('machine', 'the backup was given up'));
     await client.end().catch(() => undefined); // Cut already, by us or by the server.
   }
+}
+
+/**
+ * Keeps the server from recycling WAL that the backup will want at its end, as long as this connection lives.
+ *
+ * Where no slot is free the backup goes on without: should WAL be gone then, the server says so and the backup fails.
+ */
+async function reserveWal(client: pg.Client): Promise<void> {
+  const name = `landscape_backup_${randomName()}`;
+  await client.query(`CREATE_REPLICATION_SLOT ${name} TEMPORARY PHYSICAL RESERVE_WAL`).catch(() => undefined);
 }
 
 /** Connects for replication as this process's user. Fails with `postgres`, naming the line that pg_hba.conf lacks. */
@@ -159,6 +171,16 @@ function replicationHint(code: string | undefined, user: string): string | undef
     return 'Raise max_wal_senders (a base backup needs one), or end another replication connection.';
   if (code === '42501') return `Give the role the right to it: ALTER ROLE "${user}" REPLICATION.`;
   return undefined;
+}
+
+/** What helps against what a server can say in the middle of a backup. */
+function explained(failure: Failure): Failure {
+  if (!/WAL (segment|file) .*(has already been removed|not found)|could not find any WAL files/.test(failure.message))
+    return failure;
+  return new Failure(failure.kind, failure.message, {
+    hint: 'Raise max_replication_slots by one (10 and later) or wal_keep_size (wal_keep_segments before 13), or turn wal-archiving on.',
+    cause: failure.cause,
+  });
 }
 
 /** Turns the flat row of events into objects with bodies. */

@@ -41,12 +41,13 @@ describe('the command for a base backup', () => {
   });
 
   test.each([
-    [90_525, { oneCopy: false, openEndedTars: true, hasManifest: false, serverZstd: false }],
-    [120_022, { oneCopy: false, openEndedTars: true, hasManifest: false, serverZstd: false }],
-    [130_000, { oneCopy: false, openEndedTars: true, hasManifest: true, serverZstd: false }],
-    [149_999, { oneCopy: false, openEndedTars: true, hasManifest: true, serverZstd: false }],
-    [150_000, { oneCopy: true, openEndedTars: false, hasManifest: true, serverZstd: true }],
-    [180_001, { oneCopy: true, openEndedTars: false, hasManifest: true, serverZstd: true }],
+    [90_525, { oneCopy: false, openEndedTars: true, hasManifest: false, temporarySlots: false, serverZstd: false }],
+    [100_000, { oneCopy: false, openEndedTars: true, hasManifest: false, temporarySlots: true, serverZstd: false }],
+    [120_022, { oneCopy: false, openEndedTars: true, hasManifest: false, temporarySlots: true, serverZstd: false }],
+    [130_000, { oneCopy: false, openEndedTars: true, hasManifest: true, temporarySlots: true, serverZstd: false }],
+    [149_999, { oneCopy: false, openEndedTars: true, hasManifest: true, temporarySlots: true, serverZstd: false }],
+    [150_000, { oneCopy: true, openEndedTars: false, hasManifest: true, temporarySlots: true, serverZstd: true }],
+    [180_001, { oneCopy: true, openEndedTars: false, hasManifest: true, temporarySlots: true, serverZstd: true }],
   ])('of %d is answered in the form of that version', (version, dialect) => {
     expect(baseBackupDialect(version)).toEqual(dialect);
   });

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { createWriteStream } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, open, readFile, writeFile } from 'node:fs/promises';
+import { access, appendFile, mkdir, mkdtemp, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../../src/postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../../src/postgres/base-backup-command.ts';
 import type { Cluster } from '../../src/postgres/cluster.ts';
+import { segmentName, segmentOf } from '../../src/core/wal-name.ts';
 import { asOwner, becomeOwner, makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
 
 let machine: Machine;
@@ -113,7 +114,7 @@ describe('a base backup', () => {
         for await (const { body } of backup.objects) {
           for await (const chunk of body) {
             taken += chunk.byteLength;
-            await new Promise((resolve) => setTimeout(resolve, 5));
+            await new Promise((resolve) => setTimeout(resolve, 20));
             mostAhead = Math.max(mostAhead, backup.plainBytes() - taken);
           }
         }
@@ -124,6 +125,25 @@ describe('a base backup', () => {
     await server.sql('DROP TABLE wide');
 
     expect(mostAhead).toBeLessThan(20 * 1024 * 1024);
+  });
+
+  test('carries WAL that the server would have recycled before its end', async () => {
+    await server.sql('CREATE TABLE filler AS SELECT random() AS a FROM generate_series(1, 500000)');
+    const request: BaseBackupRequest = { label: 'long', withWal: true, compression: { where: 'client', level: 1 } };
+    await withBaseBackup(cluster, 150_000, request, new AbortController().signal, async (backup) => {
+      const first = join(
+        cluster.dataDirectory,
+        'pg_wal',
+        segmentName(1, segmentOf(backup.start.lsn, 1024 * 1024), 1024 * 1024),
+      );
+      for (let turn = 0; turn < 4; turn += 1) await server.sql('SELECT txid_current(), pg_switch_wal(); CHECKPOINT');
+      await access(first);
+      for await (const { body } of backup.objects) for await (const _chunk of body);
+      await backup.end();
+    });
+
+    await server.sql('DROP TABLE filler');
+    expect(await server.sql('SELECT count(*) FROM pg_replication_slots')).toBe('0');
   });
 
   test('of a cluster with a bad page is whole and says so', async () => {
