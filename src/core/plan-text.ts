@@ -72,7 +72,7 @@ function stopText(plan: RestorePlan): string {
 }
 
 /** A target in words. */
-export function targetText(target: RestoreTarget): string {
+function targetText(target: RestoreTarget): string {
   const edge = (exclusive: boolean) => (exclusive ? 'without it' : 'with it');
   switch (target.to) {
     case 'end':

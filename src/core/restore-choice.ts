@@ -53,16 +53,28 @@ function holds(known: readonly string[]): string {
   return known.length === 0 ? 'It holds none.' : `It holds ${known.join(', ')}.`;
 }
 
-/** Which incarnation is meant: the one named, else `preferred`, else the newest. */
+/**
+ * Which incarnation is meant: the one named, else `preferred`, else the newest that holds anything.
+ *
+ * One that was claimed and has no backup yet would answer every restore with "nothing"; that it was passed over is said.
+ */
 export function chooseIncarnation(
   cluster: ClusterCatalogue,
   wanted: number | undefined,
   preferred: number | undefined,
-): IncarnationCatalogue {
+): { readonly incarnation: IncarnationCatalogue; readonly notes: readonly string[] } {
   const number = wanted ?? preferred;
-  const found =
-    number === undefined ? cluster.incarnations.at(-1) : cluster.incarnations.find((each) => each.number === number);
-  if (found !== undefined) return found;
+  const newest = cluster.incarnations.at(-1);
+  if (number === undefined && newest !== undefined) {
+    const full = cluster.incarnations.findLast(
+      (each) => defaultTimeline(cluster, each.number, undefined) !== undefined,
+    );
+    if (full === undefined || full === newest) return { incarnation: newest, notes: [] };
+    const empty = `Incarnation ${newest.number} is newer and holds no backup yet: this is incarnation ${full.number}, as it was before.`;
+    return { incarnation: full, notes: [empty] };
+  }
+  const found = cluster.incarnations.find((each) => each.number === number);
+  if (found !== undefined) return { incarnation: found, notes: [] };
   const numbers = cluster.incarnations.map((each) => each.number).join(', ');
   throw new Failure('refused', `cluster ${cluster.systemIdentifier} has no incarnation ${number ?? ''}`.trimEnd(), {
     hint: numbers === '' ? 'It has none that can be read.' : `It has ${numbers}.`,

@@ -80,7 +80,7 @@ function gapNotes({ gap, segmentSize }: Proof): readonly string[] {
 }
 
 /** A gap in words: `000000010000000000000007 to …09 (3 segments)`. */
-export function gapText(gap: Gap, segmentSize: number): string {
+function gapText(gap: Gap, segmentSize: number): string {
   const first = segmentName(gap.timeline, gap.first, segmentSize);
   if (gap.first === gap.last) return `segment ${first} is missing`;
   return `segments ${first} to ${segmentName(gap.timeline, gap.last, segmentSize)} are missing`;

@@ -94,7 +94,7 @@ function isStored(
 }
 
 /** What had been asked for, as far as the plan tells; the backup is left open, for it may be what is gone. */
-export function requestOf(plan: RestorePlan): RestoreRequest {
+function requestOf(plan: RestorePlan): RestoreRequest {
   return {
     target: plan.target,
     incarnation: plan.incarnation,

@@ -1,5 +1,5 @@
 import type { ClusterCatalogue } from '../core/catalogue.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { formatLsn, type Lsn } from '../core/lsn.ts';
 import { provenMicros } from '../core/proven-end.ts';
 import { StopFinder, type FoundStop, type Reading } from '../core/recovery-target.ts';
@@ -36,7 +36,7 @@ export async function findStop(
   target: RestoreTarget,
 ): Promise<Found> {
   const candidates = candidatesFor(target, windows, catalogue);
-  let firstRefusal: unknown;
+  let firstRefusal: Failure | undefined;
   let newer: Window | undefined;
   for (const window of candidates.toReversed()) {
     const read = await readWindow(reader, window, target, newer);
@@ -54,9 +54,9 @@ export async function findStop(
       if ('tooEarly' in settled) continue;
       return { window, settled, floors: read.reading.floors, stretches: needed(window, settled, read.reading.stop) };
     } catch (error) {
-      firstRefusal ??= error;
       // A transaction or a name may lie before the newest backup; a time or an LSN beyond the end lies beyond every end.
-      if (target.to !== 'xid' && target.to !== 'name') throw error;
+      if (!isFailure(error, 'refused') || (target.to !== 'xid' && target.to !== 'name')) throw error;
+      firstRefusal ??= error;
     }
   }
   throw firstRefusal ?? tooEarly(target, windows);

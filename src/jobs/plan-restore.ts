@@ -56,7 +56,7 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
   );
   const catalogue = await readCatalogue(repository, systemIdentifier);
   const standing = judgeStanding(local, catalogue, request);
-  const incarnation = chooseIncarnation(catalogue, request.incarnation, local.owned?.incarnation);
+  const { incarnation, notes } = chooseIncarnation(catalogue, request.incarnation, local.owned?.incarnation);
   const source = await findSource(context, catalogue, incarnation, request);
   const { backup } = source;
   checkVersion(context, backup, request);
@@ -87,6 +87,7 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
     claims,
     notes: [
       ...standing,
+      ...notes,
       ...source.notes,
       ...source.settled.notes,
       ...shownNote(settings.shown),

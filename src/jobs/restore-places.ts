@@ -184,10 +184,14 @@ async function nearest(path: string): Promise<string> {
 
 async function sizeOf(path: string): Promise<number> {
   if ((await entries(path)).length === 0) return 0;
-  // A file that goes away under du while the server runs makes it end with 1; what it counted is good.
-  const { stdout } = await run('du', ['--summarize', '--one-file-system', '--block-size=1', path], {
-    answers: [1],
-    timeoutMs: 600_000,
-  });
+  // What earlier restores set aside is not discarded. A file that goes away under du while the server runs makes it end with 1; what it counted is good.
+  const { stdout } = await run(
+    'du',
+    ['--summarize', '--one-file-system', '--block-size=1', `--exclude=${asidePrefix}*`, path],
+    {
+      answers: [1],
+      timeoutMs: 600_000,
+    },
+  );
   return Number(/^(\d+)/.exec(stdout)?.[1] ?? 0);
 }

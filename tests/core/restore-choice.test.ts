@@ -21,12 +21,26 @@ test('the only cluster is taken, the named one, or that of the unit itself; seve
 });
 
 test('the newest incarnation is taken, or the preferred, or the named', () => {
-  const three = cluster(...[1, 2, 3].map((number) => incarnation({ number, backups: [] })));
+  const three = cluster(
+    ...[1, 2, 3].map((number) => incarnation({ number, backups: [backup({ daysAgo: 4 - number, segment: 5 })] })),
+  );
 
-  expect(chooseIncarnation(three, undefined, undefined).number).toBe(3);
-  expect(chooseIncarnation(three, undefined, 1).number).toBe(1);
-  expect(chooseIncarnation(three, 2, 1).number).toBe(2);
+  expect(chooseIncarnation(three, undefined, undefined)).toMatchObject({ incarnation: { number: 3 }, notes: [] });
+  expect(chooseIncarnation(three, undefined, 1).incarnation.number).toBe(1);
+  expect(chooseIncarnation(three, 2, 1).incarnation.number).toBe(2);
   expect(() => chooseIncarnation(three, 4, undefined)).toThrow(expect.objectContaining({ hint: 'It has 1, 2, 3.' }));
+});
+
+test('an incarnation that was only claimed is passed over, and that is said', () => {
+  const empty = incarnation({ number: 2, backups: [], parent: { incarnation: 1, timeline: 1, lsn: lsnIn(7) } });
+  const two = cluster(incarnation({ backups: [backup({ daysAgo: 1, segment: 5 })] }), empty);
+
+  expect(chooseIncarnation(two, undefined, undefined)).toMatchObject({
+    incarnation: { number: 1 },
+    notes: ['Incarnation 2 is newer and holds no backup yet: this is incarnation 1, as it was before.'],
+  });
+  expect(chooseIncarnation(two, 2, undefined)).toMatchObject({ incarnation: { number: 2 }, notes: [] });
+  expect(chooseIncarnation(cluster(empty), undefined, undefined).incarnation.number).toBe(2);
 });
 
 test('a damaged backup is passed over and said; named, it is refused', () => {

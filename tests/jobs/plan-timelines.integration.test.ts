@@ -6,9 +6,13 @@ import type { Backup } from '../../src/core/backup.ts';
 import { formatLsn } from '../../src/core/lsn.ts';
 import { recoverySettings } from '../../src/core/recovery-settings.ts';
 import { historyName, parseWalName, segmentName } from '../../src/core/wal-name.ts';
+import { confirmPlan } from '../../src/jobs/confirm-plan.ts';
+import { keepPlan } from '../../src/jobs/kept-plans.ts';
+import { checkMachine } from '../../src/jobs/measure-restore.ts';
 import type { PlanContext, RestoreRequest } from '../../src/jobs/plan-context.ts';
 import { planRestore } from '../../src/jobs/plan-restore.ts';
 import { readControlData } from '../../src/postgres/control-data.ts';
+import { missingLibraries, missingLocales } from '../../src/postgres/recovery-facts.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { isSharedFolder, walKey, type Place } from '../../src/repository/layout.ts';
 import { createRepository, type Repository } from '../../src/repository/repository.ts';
@@ -229,6 +233,46 @@ test('the owner needs the word for in place, and goes on as a new incarnation', 
     directories: { data: production.cluster.dataDirectory },
   });
   expect(plan.notes.join(' ')).not.toContain('prune');
+});
+
+test('a plan that would claim an incarnation does not stand when somebody else has', async () => {
+  const { plan } = await planRestore(context, { ...request, takeOver: true });
+  const { id } = await keepPlan(context.unit, plan, new Date());
+  expect(await confirmPlan(context, id)).toMatchObject({ stands: true });
+
+  await claim(3, { incarnation: 2, timeline: 2, lsn: plan.after });
+
+  expect(await confirmPlan(context, id)).toMatchObject({
+    stands: false,
+    why: 'incarnation 3, which it would claim, has been claimed',
+    request: { takeOver: true, incarnation: 2 },
+  });
+});
+
+test('a library or a locale that production uses and this machine lacks is named', async () => {
+  const { binaries } = spare.cluster;
+
+  expect(
+    await missingLibraries(
+      { binaries },
+      { shared_preload_libraries: 'pg_stat_statements, "$libdir/auto_explain", nowhere', TimeZone: 'UTC' },
+    ),
+  ).toEqual(['nowhere']);
+  const setting = (name: string, value: string) => ({ name, setting: value, unit: null, source: 'configuration file' });
+  expect(
+    await missingLocales([setting('lc_time', 'C'), setting('lc_collate', 'tlh_QO.UTF-8'), setting('port', 'x')]),
+  ).toEqual(['tlh_QO.UTF-8']);
+
+  const { plan } = await planRestore(context, request);
+  expect(plan.incarnation).toBe(2);
+  expect(plan.notes.join(' ')).toContain('Incarnation 3 is newer and holds no backup yet');
+  const measured = { room: [], missingLibraries: [], missingLocales: [], running: false };
+  expect(() => {
+    checkMachine(plan, { ...measured, missingLibraries: ['nowhere'] });
+  }).toThrow('production loads nowhere, which this machine lacks');
+  expect(() => {
+    checkMachine(plan, { ...measured, missingLocales: ['tlh_QO.UTF-8'] });
+  }).toThrow("production's databases need the locale tlh_QO.UTF-8, which this machine lacks");
 });
 
 test('another major version is refused, and nothing was left behind', async () => {
