@@ -24,7 +24,9 @@ export interface ArrivalWatch {
   readonly report: (missing: number) => void;
 }
 
-const pollMs = 200;
+/** A segment usually takes a tenth of a second; who waits for minutes need not ask ten times a second. */
+const firstPollMs = 50;
+const slowestPollMs = 1000;
 
 /** The segments of a stretch that positively are not stored. */
 export async function missingSegments(
@@ -54,6 +56,7 @@ export async function awaitSegments(
 ): Promise<void> {
   let seen = '';
   let movedAt = performance.now();
+  let pollMs = firstPollMs;
   for (;;) {
     const missing = await missingSegments(repository, place, wanted);
     if (missing.length === 0) return;
@@ -62,6 +65,7 @@ export async function awaitSegments(
     if (state !== seen) movedAt = performance.now();
     seen = state;
     if (performance.now() - movedAt > watch.stallMs) throw await stalled(missing, watch);
+    pollMs = Math.min(pollMs * 1.3, slowestPollMs);
     await sleep(pollMs, undefined, { signal: watch.signal }).catch(() => {
       throw new Failure('machine', 'the backup was stopped');
     });
