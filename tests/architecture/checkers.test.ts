@@ -108,13 +108,13 @@ describe('lint', () => {
     expect(forTests.exitCode).toBe(0);
   });
 
-  test('what is wrong in src is wrong in tests', async () => {
-    await plant('lint/a.ts', 'async function f(): Promise<void> {}\nf();\nexport const a: any = 1;\nconsole.log(1);\n');
+  test('what makes src wrong makes tests wrong', async () => {
+    await plant('lint/a.ts', 'async function f(): Promise<void> {}\nf();\nexport const a: any = 1;\n');
 
     const config = join(root, 'tests/architecture/oxlint.tests.json');
     const { said } = await check('oxlint', '--type-aware', '-c', config, 'lint');
 
-    for (const rule of ['no-floating-promises', 'no-explicit-any', 'no-console']) expect(said).toContain(rule);
+    for (const rule of ['no-floating-promises', 'no-explicit-any']) expect(said).toContain(rule);
   });
 
   test('a clean file', async () => {
