@@ -134,7 +134,9 @@ export async function* through(
   const running = pipeline(Readable.from(watched(), { objectMode: false }), transform);
   running.catch(() => undefined); // The same error comes out of the transform below.
   try {
-    for await (const chunk of transform) yield chunk as Uint8Array; // cast: a transform without objectMode gives bytes.
+    for await (const chunk of transform) {
+      if (chunk instanceof Uint8Array) yield chunk; // Without objectMode it gives nothing else.
+    }
     await running;
   } catch (error) {
     if (fromSource !== undefined) throw fromSource.error;

@@ -24,4 +24,4 @@ for await (const each of unsealed(await repository.read('large'), 'large')) read
 await repository.storage.remove('large');
 const parts = await storeParts(repository, 'b/', 'base', stream(), 256 * 1024 * 1024);
 for await (const each of readParts(repository, 'b/', parts)) read += each.byteLength;
-console.log(JSON.stringify({ read, peakMiB: Math.round(process.resourceUsage().maxRSS / 1024) }));
+process.stdout.write(`${JSON.stringify({ read, peakMiB: Math.round(process.resourceUsage().maxRSS / 1024) })}\n`);

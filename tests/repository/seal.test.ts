@@ -17,7 +17,7 @@ async function opened(stored: Uint8Array, chunk = stored.byteLength): Promise<Bu
 }
 
 /** What came of reading: the plain bytes, or the failure. */
-async function outcome(stored: Uint8Array): Promise<Buffer | unknown> {
+async function outcome(stored: Uint8Array): Promise<unknown> {
   return await opened(stored).catch((error: unknown) => error);
 }
 

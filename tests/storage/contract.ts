@@ -33,6 +33,7 @@ export function storageContract(name: string, make: () => Promise<ContractDestin
     });
 
     putting(() => [storage, other]);
+    puttingHalf(() => [storage, other]);
     reading(() => [storage, other]);
     listing(() => [storage, other]);
     removing(() => [storage, other]);
@@ -78,7 +79,9 @@ function putting(handles: Handles): void {
     expect((await bytes(await storage.get('one/key'))).equals(bodies[winners[0] ?? -1] ?? Buffer.alloc(0))).toBe(true);
     for (const each of settled) if (each.status === 'rejected') expect(each.reason).toMatchObject({ kind: 'conflict' });
   });
+}
 
+function puttingHalf(handles: Handles): void {
   test('an error of the body is passed on and leaves nothing', async () => {
     const [storage, other] = handles();
     const error = Object.assign(new Error('the source broke'), { code: 'ENOENT' });

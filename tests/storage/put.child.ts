@@ -11,14 +11,14 @@ import { isFailure } from '../../src/core/failure.ts';
 const [root = '', key = '', seed = '1', length = '0', count = '1'] = process.argv.slice(2);
 const storage = await openAt(root);
 const plain = noise(Number(length), Number(seed));
-console.log('ready');
+process.stdout.write('ready\n');
 for await (const _chunk of process.stdin);
 for (let number = 1; number <= Number(count); number += 1) {
   const name = count === '1' ? key : `${key}-${number}`;
   try {
     await storage.put(name, bodyOf(plain.subarray(0, plain.byteLength / 2), plain.subarray(plain.byteLength / 2)));
-    console.log(`${name} stored`);
+    process.stdout.write(`${name} stored\n`);
   } catch (error) {
-    console.log(`${name} ${isFailure(error) ? error.kind : String(error)}`);
+    process.stdout.write(`${name} ${isFailure(error) ? error.kind : String(error)}\n`);
   }
 }

@@ -2,12 +2,12 @@
 import { isFailure } from '../../src/core/failure.ts';
 import { takeLock } from '../../src/system/lock.ts';
 
-process.on('SIGINT', () => console.log('interrupted'));
+process.on('SIGINT', () => process.stdout.write('interrupted\n'));
 try {
   const lock = await takeLock(process.argv[2] ?? '', 'the job');
-  console.log('held');
+  process.stdout.write('held\n');
   for await (const _chunk of process.stdin);
   await lock.release();
 } catch (error) {
-  console.log(isFailure(error) ? error.kind : String(error));
+  process.stdout.write(`${isFailure(error) ? error.kind : String(error)}\n`);
 }

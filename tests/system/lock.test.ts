@@ -23,7 +23,7 @@ async function taker() {
     reject: false,
     detached: true,
   });
-  const said = await new Promise((resolve) =>
+  const said = await new Promise<string>((resolve) =>
     child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())),
   );
   return { child, said };
