@@ -1,9 +1,31 @@
+import { abandonRestore } from './abandon-restore.ts';
 import { backup } from './backup.ts';
+import { check } from './check.ts';
 import { createRestorePoint } from './create-restore-point.ts';
 import { init } from './init.ts';
 import { leave } from './leave.ts';
+import { listBackups } from './list-backups.ts';
 import type { Verb } from './program.ts';
+import { prune } from './prune.ts';
+import { removeOld } from './remove-old.ts';
+import { restore } from './restore.ts';
+import { runDue } from './run-due.ts';
+import { status } from './status.ts';
 import { takeOver } from './take-over.ts';
 
 /** All verbs, in the order of `--help`. */
-export const verbs: readonly Verb[] = [init, backup, createRestorePoint, takeOver, leave];
+export const verbs: readonly Verb[] = [
+  status,
+  listBackups,
+  restore,
+  abandonRestore,
+  removeOld,
+  init,
+  check,
+  backup,
+  createRestorePoint,
+  prune,
+  takeOver,
+  runDue,
+  leave,
+];

@@ -121,6 +121,18 @@ async function tell(machine: Machine, started: TestCluster[]): Promise<boolean> 
   await sleep(500);
   await after.stop();
   await production.sql('select pg_switch_wal()');
+  say('   the timer calls run-due every minute; here by hand, until it has witnessed what is stored:');
+  for (let minute = 0; minute < 10; minute += 1) {
+    await type(machine, machine.home, ['run-due', '--cluster', '15/production']);
+    if (
+      (await readdir(join(machine.destination, 'clusters'), { recursive: true })).some((name) =>
+        /witness\/\d/.test(name),
+      )
+    )
+      break;
+    await sleep(500);
+  }
+  await type(machine, machine.home, ['status', '--cluster', '15/production']);
   await type(machine, machine.home, ['list-backups', '--cluster', '15/production']);
 
   title('A spare, as on another machine: the plan comes first');

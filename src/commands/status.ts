@@ -1,0 +1,28 @@
+import type { Health } from '../core/health.ts';
+import { readHealth } from '../jobs/status.ts';
+import type { Verb } from './program.ts';
+
+/** What `status` exits with where a person has to act; a script needs no text to know. */
+const exitCodeByLevel = { ok: 0, attention: 0, alarm: 12, blocked: 12 } as const;
+
+/** `status`: one sentence, and the next step. */
+export const status: Verb = {
+  name: 'status',
+  summary: 'say in one sentence whether and to when this cluster can be restored',
+  help: `Looks at the cluster, this machine and the repository, remembers nothing and changes nothing. The first line is the
+worst that was found; "next:" is what to do about it. Exit code 12: somebody has to act.`,
+  run: async (context) => {
+    const health = await readHealth(context);
+    return { text: describe(health), json: { status: health }, exitCode: exitCodeByLevel[health.level] };
+  },
+};
+
+function describe({ level, text, next, details }: Health): string {
+  const lines = [`${level}: ${text}`];
+  if (next !== undefined) lines.push(`  next: ${next}`);
+  for (const detail of details) {
+    lines.push(`${detail.level}: ${detail.text}`);
+    if (detail.next !== undefined) lines.push(`  next: ${detail.next}`);
+  }
+  return lines.join('\n');
+}
