@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Failure, isFailure } from '../core/failure.ts';
 import { ownerSchema } from '../core/incarnation.ts';
 import { unitOfServer } from '../core/server-files.ts';
@@ -9,6 +9,7 @@ import { storeWal, type Stored } from '../repository/wal-store.ts';
 import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
 import type { Clock } from '../system/clock.ts';
 import { within } from '../system/deadline.ts';
+import { environment } from '../system/environment.ts';
 import { readText } from '../system/files.ts';
 import {
   readOwnerState,
@@ -140,19 +141,20 @@ async function checkOwnership(repository: Repository, owner: OwnerState): Promis
 }
 
 /**
- * A clone on the same machine carries the original's `archive_command` and so its unit's folder: the configuration that its
- * server was started with tells them apart.
+ * A clone on the same machine carries the original's `archive_command`, and with it its unit's folder: the configuration
+ * that its server was started with tells them apart. postgresql-common always names it on the command line.
  */
 async function checkServer(unit: UnitFolder, dataDirectory: string): Promise<void> {
   const options = await readText(join(dataDirectory, 'postmaster.opts'));
   const started = options === undefined ? undefined : unitOfServer(options);
-  const expected = unit.path.slice(dirname(unit.path).length + 1);
-  if (started === undefined || started === expected) return;
-  throw new Failure(
-    'refused',
-    `the server in ${dataDirectory} is ${started}, its archive_command speaks for ${expected}`,
-    {
-      hint: "It is a copy with its original's settings: turn its archiving off (alter system reset archive_command).",
-    },
-  );
+  const expected = basename(unit.path);
+  if (started === expected) return;
+  const [version = '', ...name] = expected.split('-');
+  const configuration = join(environment.clusterConfigurationRoot(), version, name.join('-'), 'postgresql.conf');
+  // Where postgresql-common does not know the cluster, nothing says how its server has to be started.
+  if (started === undefined && (await readText(configuration)) === undefined) return;
+  const what = started === undefined ? `was not started with ${configuration}` : `is ${started}`;
+  throw new Failure('refused', `the server in ${dataDirectory} ${what}, its archive_command speaks for ${expected}`, {
+    hint: "It is a copy with its original's settings: turn its archiving off (alter system reset archive_command).",
+  });
 }

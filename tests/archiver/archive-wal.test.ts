@@ -235,6 +235,19 @@ test('a clone that a server of another name runs is told from its original by it
   expect(failure.message).toMatch(/data is 15-clone, its archive_command speaks for 15-main$/);
 });
 
+test('a clone that was started without the configuration of its original is told from it', async () => {
+  const folder = join(at.root, 'conf', '15', 'main');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'postgresql.conf'), '');
+  await writeFile(join(at.dataDirectory, 'postmaster.opts'), '/usr/lib/postgresql/15/bin/postgres "-D" "/x"\n');
+
+  const failure = await refusal(await at.segment({ timeline: 1, number: 5 }));
+
+  expect(failure.message).toMatch(
+    /data was not started with \S+postgresql\.conf, its archive_command speaks for 15-main$/,
+  );
+});
+
 test('an empty destination, no pin and a settings file that is none are said', async () => {
   const file = await at.segment({ timeline: 1, number: 5 });
 
@@ -267,7 +280,7 @@ test('a repository of a newer format gets nothing', async () => {
   await chmod(join(at.destination, 'repository.json'), 0o640);
   await writeFile(join(at.destination, 'repository.json'), text);
 
-  expect((await refusal(file)).message).toContain('is not in the format that this version knows');
+  expect((await refusal(file)).message).toContain('has format 2, this version knows format 1');
 });
 
 test('a destination that is not mounted gets nothing, neither directory nor file', async () => {

@@ -70,6 +70,8 @@ export interface WalUnit {
 /** Makes such a unit. */
 export async function makeWalUnit(): Promise<WalUnit> {
   const root = await mkdtemp(join(tmpdir(), 'lb-wal-'));
+  // The machine's own clusters are none of these tests' business.
+  process.env['PG_CLUSTER_CONF_ROOT'] = join(root, 'conf');
   const [home, destination, dataDirectory] = [join(root, 'home'), join(root, 'destination'), join(root, 'data')];
   for (const folder of [home, destination, dataDirectory]) await mkdir(folder);
   for (const folder of ['pg_wal', 'global']) await mkdir(join(dataDirectory, folder));

@@ -1,0 +1,134 @@
+import { execa } from 'execa';
+import { createCipheriv, createHash } from 'node:crypto';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { segmentName } from '../../src/core/wal-name.ts';
+import { walKey, walNameOfKey } from '../../src/repository/layout.ts';
+import { readWal } from '../../src/repository/wal-store.ts';
+import { makeWalUnit, mebibyte, segmentBytes, type WalUnit } from '../setup/wal-unit.ts';
+
+const victims = ['front', 'node', 'group'] as const;
+
+/** A generator of numbers from 0 to 1 that gives the same ones for the same seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** What a row of kills has met. */
+export interface KillStory {
+  readonly seed: number;
+  /** Calls that were killed before they had ended. */
+  readonly killed: number;
+  /** Calls whose object was complete though they never said so. */
+  readonly storedUnsaid: number;
+  /** Temporary files that killed calls left at the destination. */
+  readonly rests: number;
+}
+
+/**
+ * Archives segments one after the other as PostgreSQL does, each killed at a random instant and then asked for again, and
+ * holds after every kill that the destination has a whole object under the name or none.
+ */
+export async function killArchiveWal(runtime: string, rounds: number, seed: number): Promise<KillStory> {
+  const random = randomFrom(seed);
+  const at = await makeWalUnit();
+  let [killed, storedUnsaid] = [0, 0];
+  try {
+    let fullMs = 300;
+    for (let round = 0; round < rounds; round += 1) {
+      const what = `seed ${seed}, round ${round}`;
+      const bytes = noise(5 + round, `${seed}`);
+      const file = await at.write(segmentName(1, 5 + round, bytes.byteLength), bytes);
+      const victim = victims[Math.floor(random() * victims.length)] ?? 'front';
+      const isKilled = await archiveAndKill(runtime, at, file, victim, random() * fullMs * 1.2);
+      if (isKilled) killed += 1;
+      await orphansHaveEnded(runtime);
+      if (await isWhole(at, file.name, bytes, what)) storedUnsaid += isKilled ? 1 : 0;
+      const began = performance.now();
+      const { exitCode, stderr } = await archive(runtime, at, file);
+      fullMs = performance.now() - began;
+      if (exitCode !== 0) throw new Error(`${what}: the next call failed with ${exitCode}: ${stderr}`);
+      if (!(await isWhole(at, file.name, bytes, what))) throw new Error(`${what}: 0, but nothing is stored`);
+      await rm(join(at.dataDirectory, file.path));
+    }
+    const stored = await storedNames(at);
+    if (stored.names.length !== rounds) throw new Error(`seed ${seed}: ${stored.names.length} of ${rounds} are stored`);
+    return { seed, killed, storedUnsaid, rests: stored.rests };
+  } finally {
+    await at.remove();
+  }
+}
+
+/** A segment that no compression makes small, so that storing it takes its time. */
+function noise(number: number, key: string): Buffer {
+  const sizeBytes = 16 * mebibyte;
+  const cipher = createCipheriv('aes-128-ctr', createHash('md5').update(key).digest(), Buffer.alloc(16, number));
+  const bytes = cipher.update(Buffer.alloc(sizeBytes));
+  segmentBytes({ timeline: 1, number, sizeBytes }).copy(bytes, 0, 0, 40);
+  return bytes;
+}
+
+function archive(runtime: string, at: WalUnit, { path, name }: { path: string; name: string }) {
+  return execa(join(runtime, 'bin', 'archive-wal'), [at.unit.path, path, name], {
+    cwd: at.dataDirectory,
+    reject: false,
+    detached: true,
+  });
+}
+
+/** Says whether the call was still running when it was killed. A call that ends with 0 must have stored. */
+async function archiveAndKill(
+  runtime: string,
+  at: WalUnit,
+  file: { path: string; name: string },
+  victim: (typeof victims)[number],
+  afterMs: number,
+): Promise<boolean> {
+  const call = archive(runtime, at, file);
+  const front = call.pid ?? 0;
+  await Promise.race([sleep(afterMs), call]);
+  if (victim === 'node') await execa('pkill', ['-KILL', '-P', String(front)], { reject: false });
+  else kill(victim === 'group' ? -front : front);
+  const { exitCode } = await call;
+  if (exitCode === 0 && !(await storedNames(at)).names.includes(file.name)) throw new Error('0, but nothing is stored');
+  return exitCode !== 0;
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
+
+async function orphansHaveEnded(runtime: string): Promise<void> {
+  const node = `${join(runtime, 'bin')}/../lib/archive-wal.js`;
+  for (let tries = 0; tries < 200; tries += 1) {
+    if ((await execa('pgrep', ['-f', node], { reject: false })).exitCode === 1) return;
+    await sleep(20);
+  }
+  throw new Error('a call whose front was killed does not end');
+}
+
+/** Tells whether the object is there; what is there must be whole and these bytes. */
+async function isWhole(at: WalUnit, name: string, bytes: Buffer, what: string): Promise<boolean> {
+  if (!(await storedNames(at)).names.includes(name)) return false;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of readWal(at.repository, walKey(at.place, name))) chunks.push(chunk);
+  if (!Buffer.concat(chunks).equals(bytes)) throw new Error(`${what}: ${name} is stored with other bytes`);
+  return true;
+}
+
+async function storedNames(at: WalUnit): Promise<{ names: readonly string[]; rests: number }> {
+  const files = await readdir(at.destination, { recursive: true });
+  const names = files.flatMap((file) => (file.includes('/wal/') ? (walNameOfKey(`/${file}`) ?? []) : []));
+  return { names, rests: files.filter((file) => file.endsWith('.tmp')).length };
+}
