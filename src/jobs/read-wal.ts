@@ -1,4 +1,4 @@
-import { Failure, isFailure } from '../core/failure.ts';
+import { Failure } from '../core/failure.ts';
 import { formatLsn, type Lsn } from '../core/lsn.ts';
 import { segmentAt } from '../core/restorable.ts';
 import { endOf, type WalRecord } from '../core/wal-record.ts';
@@ -29,7 +29,7 @@ const windowBytes = 64 * 1024 * 1024;
 /**
  * Reads the records of stored WAL in their order, from a record's start to the last whole record.
  *
- * Each segment is fetched, compared with its seal and its name, and removed again: at most 64 MiB and a segment lie on
+ * Each segment is fetched, compared with its seal and its name, and removed again: at most two windows of 64 MiB lie on
  * this machine. A segment stays until the one after it is there too, else the records that cross would be lost. Fails with
  * `damaged` or `missing` and the segment's name. Who stops early leaves nothing behind.
  */
@@ -37,52 +37,65 @@ export async function* readWalRecords(request: WalReadRequest): AsyncGenerator<W
   const { segmentSize, stretches, from } = request;
   const lastSegment = stretches.at(-1)?.last ?? -1;
   const scratch = await openWalScratch(request);
+  const perWindow = request.windowSegments ?? Math.max(2, Math.floor(windowBytes / segmentSize));
+  const stopped = { now: false };
+  const fetchFrom = async (first: number) =>
+    await fetchWindow(request, scratch, { first, last: Math.min(first + perWindow - 1, lastSegment), stopped });
+  let fetching: Promise<FetchedWindow> | undefined;
   try {
-    const perWindow = request.windowSegments ?? Math.max(2, Math.floor(windowBytes / segmentSize));
+    fetching = fetchFrom(segmentOf(from, segmentSize));
     let position = from;
     let newest = -1n;
-    let segment = segmentOf(from, segmentSize);
-    while (segment <= lastSegment) {
-      const { last, failure } = await fetchWindow(request, scratch, {
-        first: segment,
-        last: Math.min(segment + perWindow - 1, lastSegment),
-      });
-      for await (const record of dumpWindow(request, scratch, { from: position, last })) {
+    for (;;) {
+      const { first, last, failure }: FetchedWindow = await fetching;
+      const isLast = failure !== undefined || last >= lastSegment;
+      // While this window is read, the next one is fetched.
+      fetching = isLast ? undefined : fetchFrom(last + 1);
+      for await (const record of last < first ? [] : dumpWindow(request, scratch, { from: position, last })) {
         if (record.start <= newest) continue;
         newest = record.start;
         yield record;
       }
-      if (failure !== undefined) throw failure;
-      if (last === lastSegment) return;
+      if (failure !== undefined) throw failure.error;
+      if (fetching === undefined) return;
       const overlap = await firstNeeded(scratch, last, { segmentSize, lowest: segmentOf(from, segmentSize) });
       await scratch.dropBefore(overlap);
-      segment = last + 1;
       position = max(from, segmentStart(overlap, segmentSize));
     }
   } finally {
+    stopped.now = true;
+    await fetching;
     await scratch.remove();
   }
 }
 
+/** A window as far as it could be fetched, and why no further. */
+interface FetchedWindow {
+  readonly first: number;
+  /** Below `first` when not even that could be used. */
+  readonly last: number;
+  readonly failure: { readonly error: Error } | undefined;
+}
+
 /**
- * Fetches a window's segments as far as they can be used. What lies before one that can't is read first: whoever finds there
- * what they look for does not need the damaged one.
+ * Fetches a window's segments as far as they can be used; never rejects. What lies before one that can't be used is read
+ * first: whoever finds there what they look for does not need the damaged one.
  */
 async function fetchWindow(
   request: WalReadRequest,
   scratch: WalScratch,
-  window: { readonly first: number; readonly last: number },
-): Promise<{ readonly last: number; readonly failure: Failure | undefined }> {
-  for (let each = window.first; each <= window.last; each += 1) {
+  window: { readonly first: number; readonly last: number; readonly stopped: { readonly now: boolean } },
+): Promise<FetchedWindow> {
+  const { first, stopped } = window;
+  for (let each = first; each <= window.last && !stopped.now; each += 1) {
     try {
       await scratch.fetch(each);
+      request.onProgress?.(each);
     } catch (error) {
-      if (each === window.first || !isFailure(error, 'damaged', 'missing')) throw error;
-      return { last: each - 1, failure: error };
+      return { first, last: each - 1, failure: { error: error instanceof Error ? error : new Error(String(error)) } };
     }
-    request.onProgress?.(each);
   }
-  return { last: window.last, failure: undefined };
+  return { first, last: window.last, failure: undefined };
 }
 
 function max(a: Lsn, b: Lsn): Lsn {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, readdir, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure, isFailure } from '../core/failure.ts';
 import { segmentAt, type Stretch } from '../core/restorable.ts';
@@ -38,18 +38,17 @@ export async function openWalScratch(source: WalSource): Promise<WalScratch> {
   await mkdir(source.scratch, { recursive: true, mode: 0o700 });
   await removeLeftovers(source.scratch);
   const directory = await mkdtemp(join(source.scratch, `${namePrefix}${process.pid}-`));
-  const held = new Map<number, number>();
+  const held = new Map<number, Promise<number>>();
   const timeline = source.stretches.at(-1)?.timeline ?? 1;
   const pathOf = (segment: number) => join(directory, segmentName(timeline, segment, source.segmentSize));
   return {
     directory,
     timeline,
     fetch: async (segment) => {
-      const known = held.get(segment);
-      if (known !== undefined) return known;
-      const continued = await fetchSegment(source, segment, pathOf(segment));
-      held.set(segment, continued);
-      return continued;
+      // Who asks while somebody else fetches it waits for the same answer.
+      const fetching = held.get(segment) ?? fetchSegment(source, segment, pathOf(segment));
+      held.set(segment, fetching);
+      return await fetching;
     },
     dropBefore: async (segment) => {
       for (const each of [...held.keys()].filter((number) => number < segment)) {
@@ -86,10 +85,14 @@ async function fetchSegment(source: WalSource, segment: number, path: string): P
   const name = segmentName(stored.timeline, segment, source.segmentSize);
   const place = { systemIdentifier: source.systemIdentifier, incarnation: stored.incarnation };
   try {
-    const handle = await open(path, 'wx+', 0o600);
+    // pg_waldump opens any segment in the folder to learn how large they are: none may be there in part.
+    const coming = `${path}.coming`;
+    const handle = await open(coming, 'wx+', 0o600);
     try {
       const sizeBytes = await write(handle, readWal(source.repository, walKey(place, name)));
-      return await verify(handle, { name, sizeBytes, systemIdentifier: source.systemIdentifier });
+      const continued = await verify(handle, { name, sizeBytes, systemIdentifier: source.systemIdentifier });
+      await rename(coming, path);
+      return continued;
     } finally {
       await handle.close();
     }
