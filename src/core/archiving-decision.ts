@@ -105,7 +105,7 @@ function findForeign(facts: ArchivingFacts): string | undefined {
 
 function where(facts: ArchivingFacts, name: string): string {
   const setting = facts.effective.get(name);
-  if (setting?.sourceFile == null) return '';
+  if (setting === undefined || setting.sourceFile === null) return '';
   return ` (${setting.sourceFile} line ${setting.sourceLine ?? '?'})`;
 }
 

@@ -28,7 +28,10 @@ export const neededReasons = neededBackupSchema.shape.reason.options;
 
 /** Tells whether a complete backup answers a need: by incarnation and LSN, whatever the clocks say. */
 export function answers(backup: Pick<Backup, 'incarnation' | 'startLsn'>, needed: NeededBackup): boolean {
-  return backup.incarnation > needed.incarnation || (backup.incarnation === needed.incarnation && backup.startLsn >= needed.after);
+  return (
+    backup.incarnation > needed.incarnation ||
+    (backup.incarnation === needed.incarnation && backup.startLsn >= needed.after)
+  );
 }
 
 /** The needs that none of these complete backups answers. */

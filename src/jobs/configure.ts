@@ -8,6 +8,7 @@ import type { Repository } from '../repository/repository.ts';
 import { readOwnerState, type OwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
+import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 
 /** What a reconcile came to. */
 export interface Configured {
@@ -38,7 +39,7 @@ export async function readStanding(
  * Brings the cluster's archiving in line with the settings and the repository. Safe to call every minute and twice at once.
  *
  * A needed restart is done where `restart-postgresql` is true and announced otherwise. WAL that nobody kept makes a new base
- * backup needed. Fails with `refused` when somebody else archives.
+ * backup needed. Fails with `refused` when somebody else archives, with `busy` during a restore.
  */
 export async function configure(context: JobContext, repository: Repository): Promise<Configured> {
   const lock = await takeLockSoon(context.unit, 'archiving', `the configuration of ${context.cluster.label}`);
@@ -49,7 +50,17 @@ export async function configure(context: JobContext, repository: Repository): Pr
   }
 }
 
+/** Fails with `busy` while a restore owns the cluster's files; at its last stage the restore itself wants them configured. */
+export async function refuseDuringRestore({ unit, cluster }: Pick<JobContext, 'unit' | 'cluster'>): Promise<void> {
+  const state = await readRestoreState(unit);
+  if (state === undefined || !isUnderWay(state) || state.stage === 'finish') return;
+  throw new Failure('busy', `a restore of ${cluster.label} is under way (plan ${state.planId}, ${state.stage})`, {
+    hint: `Wait for it; if it died: landscape-backup restore --confirm=${state.planId} goes on, landscape-backup abandon-restore puts the old contents back.`,
+  });
+}
+
 async function reconcile(context: JobContext, repository: Repository): Promise<Configured> {
+  await refuseDuringRestore(context);
   const found = await readStanding(context, repository);
   if (!context.cluster.running) return { standing: found.standing, archiving: undefined, restarted: false };
   let archiving = await apply(context, found.standing);

@@ -8,7 +8,7 @@ import type { Storage } from '../storage/storage.ts';
 import { randomName, writeJson } from '../system/files.ts';
 import { pinSchema, readPin, writeOwnerState } from '../system/home.ts';
 import { refuseUnmounted } from '../system/mounts.ts';
-import { configure, readStanding, type Configured } from './configure.ts';
+import { configure, readStanding, refuseDuringRestore, type Configured } from './configure.ts';
 import { openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What `init` came to. */
@@ -29,6 +29,7 @@ export interface Initialized extends Configured {
  */
 export async function init(context: JobContext, options: { readonly join: boolean }): Promise<Initialized> {
   const { settings, cluster, unit } = context;
+  await refuseDuringRestore(context);
   if (settings.destination !== undefined) await refuseUnmounted(settings.destination.path);
   const storage = await openSettingsStorage(context);
   try {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { classifyCommand, type EffectiveSetting } from '../core/archiving-decision.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from '../core/catalogue.ts';
 import { toFailure } from '../core/failure.ts';
@@ -7,7 +6,6 @@ import type { ArchivingFact, HealthFacts, StandingFact, Trouble } from '../core/
 import type { JournalRecord } from '../core/journal-record.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
 import { pointWindows } from '../core/point-window.ts';
-import { servePlanSchema } from '../core/restore-service.ts';
 import { lastScheduled, nextScheduled } from '../core/schedule.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import { readArchiveLag } from '../postgres/local-wal.ts';
@@ -17,13 +15,13 @@ import { readCatalogue } from '../repository/catalogue.ts';
 import { openRepository } from '../repository/repository.ts';
 import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
-import { readJson } from '../system/files.ts';
 import { readPin } from '../system/home.ts';
 import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
 import { openSettingsStorage, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
+import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 
 const patienceMs = 30_000;
 /** Without a heartbeat for so long a running backup is a dead one. */
@@ -39,7 +37,7 @@ async function gather(context: JobContext): Promise<HealthFacts> {
   const now = clock.now();
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const schedule = settings.backupSchedule;
-  const restoring = await readJson(join(unit.restore, 'serve.json'), servePlanSchema);
+  const restore = await readRestoreState(unit);
   const state = await readArchiveState(unit);
   return {
     now,
@@ -48,7 +46,7 @@ async function gather(context: JobContext): Promise<HealthFacts> {
     walArchiving: settings.walArchiving,
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds,
     isRunning: cluster.running,
-    restore: restoring === undefined ? undefined : `plan ${restoring.planId}`,
+    restore: restore !== undefined && isUnderWay(restore) ? `plan ${restore.planId}, ${restore.stage}` : undefined,
     archiveFailure: state?.state === 'failing' ? { ...state, hint: state.hint ?? undefined } : undefined,
     nextBackup: schedule === undefined ? undefined : nextScheduled(schedule, now, zone),
     lastScheduled: schedule === undefined ? undefined : lastScheduled(schedule, now, zone),
@@ -168,7 +166,7 @@ async function aboutOwn(
 }
 
 function failureOf(job: JournalRecord | undefined): HealthFacts['lastFailure'] {
-  if (job?.failure == null) return undefined;
+  if (job === undefined || job.failure === null) return undefined;
   const { kind, message, hint } = job.failure;
   return { kind, message, hint: hint ?? undefined, at: job.startedAt };
 }

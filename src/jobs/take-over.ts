@@ -1,6 +1,7 @@
 import { archiveCommand } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import type { Incarnation, Owner } from '../core/incarnation.ts';
+import { jobBegins, jobFailed, jobId, jobSucceeded } from '../core/journal-record.ts';
 import { findParent, type Parent } from '../core/take-over-parent.ts';
 import { parseWalName } from '../core/wal-name.ts';
 import { foreseeRestart } from '../postgres/archiving.ts';
@@ -12,9 +13,11 @@ import type { Repository } from '../repository/repository.ts';
 import { storeWal } from '../repository/wal-store.ts';
 import { randomName, writeJson } from '../system/files.ts';
 import { pinSchema, writeOwnerState } from '../system/home.ts';
+import { appendJournal } from '../system/journal.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
-import { configure, readStanding, type Configured } from './configure.ts';
+import { configure, readStanding, refuseDuringRestore, type Configured } from './configure.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
+import { readRestore, readRestoreState } from './restore/restore-state.ts';
 
 /** What a take-over came to. */
 export interface TakenOver extends Configured {
@@ -37,24 +40,46 @@ export async function takeOver(
   options: { readonly parent?: number | undefined } = {},
 ): Promise<TakenOver> {
   const lock = await takeLockSoon(context.unit, 'init', `the take-over of ${context.cluster.label}`);
+  const startedAt = context.clock.now();
+  const begun = jobBegins({
+    id: jobId('take-over', startedAt, randomName(3)),
+    kind: 'take-over',
+    trigger: 'person',
+    startedAt,
+  });
   try {
-    const { incarnation, claimed, until } = await claim(context, repository, options.parent);
-    const parent = incarnation.owner.parent;
-    if (parent === null) throw notNeeded(context);
-    await recordNeededBackup(context.unit, {
-      format: 1,
-      reason: 'take-over',
-      since: context.clock.now(),
-      why: `incarnation ${incarnation.number} was taken over and has no backup of its own yet`,
-      incarnation: incarnation.number,
-      after: parent.lsn,
-    });
-    await storeHistories(context, repository, incarnation.number);
-    const configured = await configure(context, repository);
-    return { ...configured, incarnation, claimed, gap: { parent, until } };
+    await appendJournal(context.unit, begun);
+    const taken = await claimAndArchive(context, repository, options.parent);
+    const about = { incarnation: String(taken.incarnation.number) };
+    await appendJournal(context.unit, jobSucceeded(begun, context.clock.now(), { about }));
+    return taken;
+  } catch (error) {
+    await appendJournal(context.unit, jobFailed(begun, context.clock.now(), error));
+    throw error;
   } finally {
     await lock.release();
   }
+}
+
+async function claimAndArchive(
+  context: JobContext,
+  repository: Repository,
+  named: number | undefined,
+): Promise<TakenOver> {
+  const { incarnation, claimed, until } = await claim(context, repository, named);
+  const parent = incarnation.owner.parent;
+  if (parent === null) throw notNeeded(context);
+  await recordNeededBackup(context.unit, {
+    format: 1,
+    reason: 'take-over',
+    since: context.clock.now(),
+    why: `incarnation ${incarnation.number} was taken over and has no backup of its own yet`,
+    incarnation: incarnation.number,
+    after: parent.lsn,
+  });
+  await storeHistories(context, repository, incarnation.number);
+  const configured = await configure(context, repository);
+  return { ...configured, incarnation, claimed, gap: { parent, until } };
 }
 
 interface Claim {
@@ -65,6 +90,7 @@ interface Claim {
 
 async function claim(context: JobContext, repository: Repository, named: number | undefined): Promise<Claim> {
   const { cluster, unit, identity, clock } = context;
+  await refuseDuringRestore(context);
   const { standing, state, systemIdentifier, incarnations } = await readStanding(context, repository);
   if (standing.is === 'none') {
     throw new Failure('refused', `the repository does not know the cluster ${cluster.label}`, {
@@ -79,7 +105,9 @@ async function claim(context: JobContext, repository: Repository, named: number 
   const until = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
   if (standing.is === 'owner') return { incarnation: standing.incarnation, claimed: false, until };
   await refuseUnlessRestartAllowed(context);
-  const parent = findParent(await readCatalogue(repository, systemIdentifier), until.timeline, until.history, named);
+  const restored = named ?? (await restoredFrom(context, until));
+  const catalogue = await readCatalogue(repository, systemIdentifier);
+  const parent = findParent(catalogue, until.timeline, until.history, restored);
   const ownerId = state?.ownerId ?? randomName(16);
   const interrupted =
     state?.systemIdentifier === systemIdentifier && !incarnations.some(({ number }) => number === state.incarnation);
@@ -90,6 +118,14 @@ async function claim(context: JobContext, repository: Repository, named: number 
   await writeOwnerState(unit, { ownerId, systemIdentifier, incarnation: number });
   const owner: Owner = { format: 1, ownerId, ...identity, since: clock.now(), parent };
   return { incarnation: await claimIncarnation(repository, systemIdentifier, number, owner), claimed: true, until };
+}
+
+/** The incarnation that this unit's last restore brought back, if it is this cluster's newest timeline that it made. */
+async function restoredFrom({ unit }: JobContext, { timeline, history }: WritingPlace): Promise<number | undefined> {
+  if ((await readRestoreState(unit))?.stage !== 'done') return undefined;
+  const { state, kept } = await readRestore(unit);
+  const isOurs = state.reached?.timeline === timeline && state.reached.switchLsn === history.at(-1)?.at;
+  return isOurs ? kept.plan.incarnation : undefined;
 }
 
 function notNeeded({ cluster }: JobContext): Failure {

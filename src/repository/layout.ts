@@ -31,7 +31,8 @@ export const layout = {
   guests: (place: Place) => `${layout.incarnation(place)}guests/`,
   guest: (place: Place, model: string, unit: string) => `${layout.guests(place)}${safe(model)}/${safe(unit)}/`,
   files: 'files/',
-  fileSets: (model: string, application: string, unit: string) => `files/${safe(model)}/${safe(application)}/${safe(unit)}/`,
+  fileSets: (model: string, application: string, unit: string) =>
+    `files/${safe(model)}/${safe(application)}/${safe(unit)}/`,
 } as const;
 
 /** The name of the WAL file that a key stores; `undefined` for a key that is none. */

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { reportExitCode, type CheckReport } from '../../src/core/check-report.ts';
 import { check } from '../../src/jobs/check.ts';
+import { configure } from '../../src/jobs/configure.ts';
 import { findHoles } from '../../src/jobs/find-holes.ts';
 import { readBackupList } from '../../src/jobs/list-backups.ts';
+import { writeRestoreState, type RestoreState } from '../../src/jobs/restore/restore-state.ts';
 import { readHealth } from '../../src/jobs/status.ts';
+import { makePrivateFolder } from '../../src/system/home.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { readNeededBackups } from '../../src/system/needed-backups.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
@@ -158,4 +161,32 @@ test('a segment that PostgreSQL believes archived and nobody stored is a hole, r
   await takeBackup(backupContext(archived), { trigger: 'hole' });
   expect(await readHealth(await context())).toMatchObject({ level: 'ok' });
   expect(await findHoles(await context(), archived.repository)).toEqual([]);
+});
+
+test('while a restore is under way nothing is configured, and the status says only that', async () => {
+  const state: RestoreState = {
+    format: 1,
+    planId: 'abc',
+    startedAt: new Date(),
+    stage: 'recover',
+    found: { startConf: null, running: true, owner: null, archivingFile: null, autoConfiguration: '' },
+    notes: [],
+    oldKept: true,
+    reached: null,
+    endedAt: null,
+  };
+  await makePrivateFolder(archived.unit.restore);
+  await writeRestoreState(archived.unit, state);
+  await expect(configure(await context(), archived.repository)).rejects.toMatchObject({
+    kind: 'busy',
+    message: 'a restore of 15/main is under way (plan abc, recover)',
+    hint: expect.stringContaining('restore --confirm=abc goes on'),
+  });
+  expect(await readHealth(await context())).toMatchObject({
+    level: 'attention',
+    text: '15/main: a restore is under way: plan abc, recover',
+    details: [],
+  });
+  await writeRestoreState(archived.unit, { ...state, stage: 'abandoned' });
+  expect(await readHealth(await context())).toMatchObject({ level: 'ok' });
 });

@@ -90,7 +90,7 @@ test('two inits at once give one repository and one owner', async () => {
   await server.start();
   const [one, other] = await Promise.all([start(), start()]);
   expect(one.repositoryId).toBe(other.repositoryId);
-  expect([one.created, other.created].sort()).toEqual([false, true]);
+  expect([one, other].filter(({ created }) => created)).toHaveLength(1);
   expect(one.standing).toEqual(other.standing);
 });
 

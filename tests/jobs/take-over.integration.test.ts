@@ -111,7 +111,7 @@ test('take-over is refused before anything is claimed where its restart is not a
   expect(await readdir(join(original.machine.destination, 'clusters', original.place.systemIdentifier))).toEqual(
     before,
   );
-  expect(await readdir((await context()).unit.path)).toEqual(['init.lock']);
+  expect(await readdir((await context()).unit.path)).toEqual(['init.lock', 'journal.jsonl']);
   expect(await copy.sql('show archive_mode')).toBe('off');
 });
 

@@ -55,7 +55,12 @@ test('a fresh cluster gets our file, waits for its restart and then archives by 
   expect(mode & 0o777).toBe(0o644);
   await server.stop();
   await server.start();
-  expect(await apply()).toMatchObject({ is: 'on', waiting: [], note: undefined, lostBefore: { why: 'archiving was off' } });
+  expect(await apply()).toMatchObject({
+    is: 'on',
+    waiting: [],
+    note: undefined,
+    lostBefore: { why: 'archiving was off' },
+  });
   await forgetLost(unit);
   expect(await apply()).toMatchObject({ is: 'on', lostBefore: undefined });
   expect(await show('archive_command')).toBe(wish.command);
