@@ -28,8 +28,8 @@ type Row = readonly (string | null)[];
 
 const blockBytes = 1024 * 1024;
 /** The socket rests above the first and goes on below the second: this bounds what a slow destination costs in memory. */
-const pauseAtBytes = 16 * blockBytes;
-const resumeAtBytes = 8 * blockBytes;
+const pauseAtBytes = 8 * blockBytes;
+const resumeAtBytes = 4 * blockBytes;
 
 /**
  * One `BASE_BACKUP` on a connection of node-postgres, which calls the `handle…` methods for each message.

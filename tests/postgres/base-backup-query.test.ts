@@ -115,7 +115,7 @@ describe('the answers to a base backup', () => {
     for (let sent = 0; sent < 20 * 1024 * 1024; sent += message.byteLength) query.handleCopyData({ chunk: message });
 
     expect(stream.isPaused()).toBe(true);
-    for (let taken = 0; taken < 14; taken += 1) await query.next(1000);
+    for (let taken = 0; taken < 17; taken += 1) await query.next(1000);
     expect(stream.isPaused()).toBe(false);
   });
 });
