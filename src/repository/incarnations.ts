@@ -1,7 +1,7 @@
 import { Failure, isFailure } from '../core/failure.ts';
 import { ownerSchema, type Incarnation, type Owner } from '../core/incarnation.ts';
-import { layout } from './layout.ts';
-import type { Repository } from './repository.ts';
+import { layout, type Place } from './layout.ts';
+import { bytesOf, type Repository } from './repository.ts';
 
 /** The incarnations of a cluster, oldest first; an unreadable owner is `damaged`, never "nobody". */
 export async function listIncarnations(repository: Repository, systemIdentifier: string): Promise<readonly Incarnation[]> {
@@ -24,6 +24,19 @@ export async function listClusters(repository: Repository): Promise<readonly str
 }
 
 /**
+ * Makes the folder in which guests leave their leases, with its own rights: the incarnation's folder is the owner's, and a
+ * guest of the same group could not make it there.
+ */
+async function openToGuests(repository: Repository, place: Place): Promise<void> {
+  const text = 'Who restores from here says so in this folder, so that nothing it needs is pruned meanwhile.\n';
+  try {
+    await repository.storage.put(`${layout.guests(place)}README.txt`, bytesOf(text));
+  } catch (error) {
+    if (!isFailure(error, 'conflict')) throw error;
+  }
+}
+
+/**
  * Claims an incarnation by creating its owner record. A claim that is repeated by the same owner succeeds.
  *
  * Fails with `refused` when somebody else was faster.
@@ -34,15 +47,20 @@ export async function claimIncarnation(
   number: number,
   owner: Owner,
 ): Promise<Incarnation> {
-  const key = layout.owner({ systemIdentifier, incarnation: number });
+  const place: Place = { systemIdentifier, incarnation: number };
+  const key = layout.owner(place);
   try {
     await repository.writeJson(key, ownerSchema, owner);
+    await openToGuests(repository, place);
     return { number, owner };
   } catch (error) {
     if (!isFailure(error, 'conflict')) throw error;
   }
   const found = await repository.readJson(key, ownerSchema);
-  if (found?.ownerId === owner.ownerId) return { number, owner: found };
+  if (found?.ownerId === owner.ownerId) {
+    await openToGuests(repository, place);
+    return { number, owner: found };
+  }
   throw new Failure('refused', `incarnation ${number} of cluster ${systemIdentifier} belongs to ${found?.unit ?? 'somebody else'} already`, {
     hint: 'Look at landscape-backup status, then decide again.',
   });

@@ -46,6 +46,7 @@ export async function listLeases(repository: Repository, place: Place): Promise<
   };
   await collect(layout.leases(place), false);
   for (const model of await repository.storage.folders(layout.guests(place))) {
+    if (!model.endsWith('/')) continue;
     for (const unit of await repository.storage.folders(layout.guests(place) + model)) {
       await collect(layout.guests(place) + model + unit, true);
     }
