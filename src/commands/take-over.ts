@@ -4,7 +4,7 @@ import { keepCopy } from '../jobs/keep-copy.ts';
 import { takeOver as claim } from '../jobs/take-over.ts';
 import type { TakenOver } from '../jobs/take-over.ts';
 import { withRepository } from './context.ts';
-import { flag, type Verb } from './program.ts';
+import { flag, numberOption, type Verb } from './program.ts';
 
 /** `take-over`: makes a restored copy the owner of its own line. */
 export const takeOver: Verb = {
@@ -16,14 +16,18 @@ Archiving needs a restart of PostgreSQL: where "restart-postgresql" is false thi
 
   landscape-backup take-over
   landscape-backup take-over --keep-copy       no: it stays a copy, and status stops asking`,
-  options: [new Option('--keep-copy', 'claim nothing: note that this cluster stays a copy')],
+  options: [
+    new Option('--keep-copy', 'claim nothing: note that this cluster stays a copy'),
+    new Option('--incarnation <number>', 'the one that it was restored from, where that is not plain to see'),
+  ],
   run: async (context, options) =>
     await withRepository(context, async (repository) => {
       if (flag(options, 'keepCopy')) {
         await keepCopy(context, repository);
         return { text: `cluster ${context.cluster.label} stays a copy: it is not archived`, json: { keepCopy: true } };
       }
-      const done = await claim(context, repository);
+      const parent = numberOption(options, 'incarnation', '--incarnation');
+      const done = await claim(context, repository, { parent });
       return { text: describe(done, context.cluster.label), json: { takeOver: toJson(done) } };
     }),
 };

@@ -58,7 +58,7 @@ function aboutCopy(
   return say(
     'blocked',
     `${label}: restored copy of ${of}, not archived: take-over, or keep it as a copy`,
-    'landscape-backup take-over, or landscape-backup keep-copy',
+    'landscape-backup take-over, or landscape-backup take-over --keep-copy',
   );
 }
 

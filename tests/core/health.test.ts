@@ -89,7 +89,7 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
     { standing: { is: 'copy', of: '15-main of db-1', isKept: false } },
     'blocked',
     'restored copy of 15-main of db-1, not archived: take-over, or keep it as a copy',
-    'landscape-backup take-over',
+    'landscape-backup take-over, or landscape-backup take-over --keep-copy',
   ],
   [
     'a kept copy',
