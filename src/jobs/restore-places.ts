@@ -4,14 +4,12 @@ import type { Backup } from '../core/backup.ts';
 import { Failure } from '../core/failure.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
 import type { Cluster } from '../postgres/cluster.ts';
+import { asidePrefix } from '../postgres/directory-contents.ts';
 import { errorCode } from '../system/files.ts';
 import { run } from '../system/process.ts';
 
 /** The directories of a plan. */
 export type RestoreDirectories = RestorePlan['directories'];
-
-/** The prefix of the folders in which a restore leaves a directory's old contents. */
-export const asidePrefix = 'pgsql_tmp.landscape-backup-old-';
 
 /** Decides which directories are filled; tablespaces keep their place unless the map says otherwise. Fails with `refused`. */
 export async function decideDirectories(

@@ -18,7 +18,13 @@ export interface ControlData {
   readonly floors: Readonly<Record<string, number>>;
 }
 
-const floorNames = ['max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_xacts', 'max_locks_per_xact'] as const;
+const floorNames = [
+  'max_connections',
+  'max_worker_processes',
+  'max_wal_senders',
+  'max_prepared_xacts',
+  'max_locks_per_xact',
+] as const;
 const settingOfFloor: Readonly<Record<(typeof floorNames)[number], string>> = {
   max_connections: 'max_connections',
   max_worker_processes: 'max_worker_processes',
@@ -34,15 +40,21 @@ export async function readControlData(binaries: string, dataDirectory: string): 
     answers: [1],
   });
   if (exitCode !== 0 || stdout.includes('WARNING')) {
-    throw new Failure('postgres', `the control file of ${dataDirectory} can't be read: ${(stderr || stdout).trim().split('\n')[0] ?? ''}`);
+    throw new Failure(
+      'postgres',
+      `the control file of ${dataDirectory} can't be read: ${(stderr || stdout).trim().split('\n')[0] ?? ''}`,
+    );
   }
-  const values = new Map(stdout.split('\n').flatMap((line) => {
-    const colon = line.indexOf(':');
-    return colon < 0 ? [] : [[line.slice(0, colon).trim(), line.slice(colon + 1).trim()] as const];
-  }));
+  const values = new Map(
+    stdout.split('\n').flatMap((line) => {
+      const colon = line.indexOf(':');
+      return colon < 0 ? [] : [[line.slice(0, colon).trim(), line.slice(colon + 1).trim()] as const];
+    }),
+  );
   const value = (name: string): string => {
     const found = values.get(name);
-    if (found === undefined) throw new Failure('postgres', `pg_controldata does not tell "${name}" of ${dataDirectory}`);
+    if (found === undefined)
+      throw new Failure('postgres', `pg_controldata does not tell "${name}" of ${dataDirectory}`);
     return found;
   };
   return {
@@ -54,9 +66,11 @@ export async function readControlData(binaries: string, dataDirectory: string): 
     segmentSize: Number(value('Bytes per WAL segment')),
     hasChecksums: value('Data page checksum version') !== '0',
     catalogVersion: value('Catalog version number'),
-    floors: Object.fromEntries(floorNames.flatMap((name) => {
-      const text = values.get(`${name} setting`);
-      return text === undefined ? [] : [[settingOfFloor[name], Number(text)]];
-    })),
+    floors: Object.fromEntries(
+      floorNames.flatMap((name) => {
+        const text = values.get(`${name} setting`);
+        return text === undefined ? [] : [[settingOfFloor[name], Number(text)]];
+      }),
+    ),
   };
 }

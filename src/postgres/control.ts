@@ -33,7 +33,8 @@ export function makeControl(): Control {
 
 async function start(cluster: Cluster): Promise<void> {
   // 2: it runs already. systemd hides a failed start (`ExecStart=-…`), so what counts is looked at afterwards.
-  if (await isSystemds()) await run('systemctl', ['start', serviceOf(cluster)], { timeoutMs: startTimeoutMs, answers: [1] });
+  if (await isSystemds())
+    await run('systemctl', ['start', serviceOf(cluster)], { timeoutMs: startTimeoutMs, answers: [1] });
   else await run('pg_ctlcluster', [...nameOf(cluster), 'start'], { timeoutMs: startTimeoutMs, answers: [1, 2] });
   const giveUpAt = performance.now() + startTimeoutMs;
   while (await isRunning(cluster)) {
@@ -41,7 +42,9 @@ async function start(cluster: Cluster): Promise<void> {
     if (performance.now() > giveUpAt) break;
     await sleep(pollMs);
   }
-  throw new Failure('postgres', `the cluster ${cluster.label} did not start`, { hint: `Its log says why: tail ${cluster.logFile}` });
+  throw new Failure('postgres', `the cluster ${cluster.label} did not start`, {
+    hint: `Its log says why: tail ${cluster.logFile}`,
+  });
 }
 
 async function stop(cluster: Cluster): Promise<void> {
