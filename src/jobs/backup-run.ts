@@ -115,7 +115,7 @@ export class BackupRun {
       if (settings.walArchiving)
         await this.#phase('waiting for WAL', async () => await this.#awaitWal(place, found, copied));
       const backup = { ...(await this.#describe(place, found, copied)), fileSet, startedAt, ...stopped };
-      return await this.#phase('writing the record', async () => await this.#writeRecord(place, backup));
+      return await this.#phase('writing the record', async () => await this.#writeRecord(place, lease, backup));
     } finally {
       clearInterval(heartbeat);
     }
@@ -249,12 +249,23 @@ export class BackupRun {
   }
 
   /** Last of all, and once more only as the owner: a take-over may have happened while gigabytes were copied. */
-  async #writeRecord(place: Place, described: Omit<Backup, 'timings'>): Promise<Backup> {
+  async #writeRecord(place: Place, lease: LeaseHandle, described: Omit<Backup, 'timings'>): Promise<Backup> {
     await this.#ownPlace();
+    // A prune that took a silent day for death marks first and looks for a lease then: here it is the other way round.
+    await lease.beat(this.#context.clock.now());
+    await this.#checkIsNotSwept(place);
     const backup: Backup = { ...described, timings: { ...this.#timings } };
     this.#recordTried = true;
     await this.#context.repository.writeJson(layout.backupRecord(place, this.#id), backupSchema, backup);
     return backup;
+  }
+
+  async #checkIsNotSwept(place: Place): Promise<void> {
+    const marks = await this.#context.repository.storage.folders(`${layout.marks(place)}${this.#id}/`);
+    if (marks.length === 0) return;
+    throw new Failure('conflict', `a prune has taken backup ${this.#id} for dead and swept what it had stored`, {
+      hint: 'Its lease had been silent for a day: was the destination gone for so long? Take the backup again.',
+    });
   }
 
   /** Gives back at once the room that a failed backup takes: a full disk would stop WAL too. What stays is swept later. */
