@@ -35,7 +35,7 @@ export interface ArchiveRequest {
 }
 
 /** After this long a call has failed, whatever it waits for: PostgreSQL asks again, and says so in its log. */
-export const archiveLimitMs = 5 * 60_000;
+const archiveLimitMs = 5 * 60_000;
 /** Writing down how it went has to wait for nobody. */
 const noteLimitMs = 5000;
 

@@ -21,7 +21,7 @@ export function servePlanFile(unit: UnitFolder): string {
 
 const defaultPatienceSeconds = 60;
 /** What one try may take beyond the patience: a segment of 1 GiB through a slow network. */
-export const attemptLimitMs = 4 * 60_000;
+const attemptLimitMs = 4 * 60_000;
 const noteLimitMs = 5000;
 const firstPauseMs = 250;
 const longestPauseMs = 8000;

@@ -11,7 +11,7 @@ import type { UnitFolder } from './home.ts';
  *
  * It is written when that changes and not for every segment; without the file nothing has failed yet.
  */
-export const archiveStateSchema = z.discriminatedUnion('state', [
+const archiveStateSchema = z.discriminatedUnion('state', [
   z.object({ format: z.literal(1), state: z.literal('ok'), since: instantSchema }),
   z.object({
     format: z.literal(1),

@@ -313,7 +313,7 @@ test('how archiving goes is written down when it changes', async () => {
     name: first.name,
     kind: 'unavailable',
     message: `the destination ${at.url} is not there`,
-    hint: expect.stringContaining('Mount it'),
+    hint: `Mount it, or make the directory: install -d -m 2770 -o postgres -g postgres ${at.destination}`,
   });
 
   await rename(`${at.destination}.away`, at.destination);

@@ -25,10 +25,9 @@ export interface TestRecovery {
 export async function makeRecovery(archived: ArchivedCluster, name: string): Promise<TestRecovery> {
   const { cluster, machine } = archived;
   const dataDirectory = join(machine.root, name);
-  await asOwner(join(cluster.binaries, 'pg_basebackup'), [
-    ...['-h', cluster.socketDirectory, '-p', String(cluster.port), '-D', dataDirectory],
-    ...['-X', 'none', '-c', 'fast', '--no-sync', '--no-manifest'],
-  ]);
+  const at = ['-h', cluster.socketDirectory, '-p', String(cluster.port), '-D', dataDirectory];
+  const how = ['-X', 'none', '-c', 'fast', '--no-sync', '--no-manifest'];
+  await asOwner(join(cluster.binaries, 'pg_basebackup'), [...at, ...how]);
   await writeFile(join(dataDirectory, 'pg_hba.conf'), 'local all all trust\nlocal replication all trust\n');
   await writeFile(join(dataDirectory, 'pg_ident.conf'), '');
   return recoveryAt(archived, dataDirectory);
