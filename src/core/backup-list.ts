@@ -8,7 +8,7 @@ import { backupFault } from './restorable.ts';
 const placeInTimeSchema = z.object({ lsn: lsnSchema, at: instantSchema });
 
 /** One incarnation in the list of what can be restored. */
-export const listedIncarnationSchema = z.object({
+const listedIncarnationSchema = z.object({
   incarnation: z.number(),
   /** False: it belongs to another owner, and is only read here. */
   isOwn: z.boolean(),

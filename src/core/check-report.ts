@@ -4,7 +4,7 @@ import { exitCodes, toFailure, type FailureKind } from './failure.ts';
 const kindSchema = z.custom<FailureKind>((kind) => typeof kind === 'string' && Object.hasOwn(exitCodes, kind));
 
 /** One thing that was tried. */
-export const checkSchema = z.object({
+const checkSchema = z.object({
   name: z.string(),
   ok: z.boolean(),
   /** What was found: the proof, or what is wrong. */

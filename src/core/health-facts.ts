@@ -35,7 +35,7 @@ export interface ArchivingFact {
 }
 
 /** Where a point in time can be chosen: from a backup's end to the newest that is proven. */
-export interface WindowFact {
+interface WindowFact {
   readonly from: Date;
   readonly to: Date;
 }

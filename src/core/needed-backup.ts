@@ -27,7 +27,7 @@ export type NeededBackup = z.infer<typeof neededBackupSchema>;
 export const neededReasons = neededBackupSchema.shape.reason.options;
 
 /** Tells whether a complete backup answers a need: by incarnation and LSN, whatever the clocks say. */
-export function answers(backup: Pick<Backup, 'incarnation' | 'startLsn'>, needed: NeededBackup): boolean {
+function answers(backup: Pick<Backup, 'incarnation' | 'startLsn'>, needed: NeededBackup): boolean {
   return (
     backup.incarnation > needed.incarnation ||
     (backup.incarnation === needed.incarnation && backup.startLsn >= needed.after)

@@ -40,13 +40,14 @@ export function findParent(
   const [only, ...others] = chosen;
   if (only !== undefined && others.length === 0)
     return { incarnation: only.number, timeline: left.parent, lsn: left.at };
-  const where = `timeline ${left.parent} at ${formatLsn(left.at)}`;
   const known = cluster.incarnations.map(({ number }) => number).join(', ');
-  throw new Failure(
-    'refused',
-    `${holders.length === 0 ? 'no' : 'more than one'} incarnation stores ${where}, where this cluster left its original`,
-    {
-      hint: `Say which it was restored from with --incarnation; the repository has ${known === '' ? 'none' : known}.`,
-    },
-  );
+  throw new Failure('refused', whyUnclear(left, holders.length, named), {
+    hint: `Say which it was restored from with --incarnation; the repository has ${known === '' ? 'none' : known}.`,
+  });
+}
+
+function whyUnclear({ parent, at }: TimelineSwitch, holders: number, named: number | undefined): string {
+  if (named !== undefined) return `the repository has no incarnation ${named} of this cluster`;
+  const where = `timeline ${parent} at ${formatLsn(at)}`;
+  return `${holders === 0 ? 'no' : 'more than one'} incarnation stores ${where}, where this cluster left its original`;
 }

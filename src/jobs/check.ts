@@ -28,7 +28,7 @@ export interface CheckOptions {
 }
 
 /** The names of what is tried, in this order. */
-export const checkNames = [
+const checkNames = [
   'settings',
   'destination',
   'repository',

@@ -11,7 +11,7 @@ export function archivingFile(cluster: Pick<Cluster, 'configDirectory'>): string
 }
 
 /** The text of our file. */
-export function formatArchivingFile(settings: Readonly<Record<string, string>>, comment: string): string {
+function formatArchivingFile(settings: Readonly<Record<string, string>>, comment: string): string {
   const lines = Object.entries(settings).map(([name, value]) => configurationLine(name, value));
   return [`# ${comment}`, ...lines, ''].join('\n');
 }
