@@ -1,4 +1,4 @@
-import { Failure } from '../core/failure.ts';
+import { Failure, toFailure } from '../core/failure.ts';
 import { formatLsn, type Lsn } from '../core/lsn.ts';
 import { segmentAt } from '../core/restorable.ts';
 import { endOf, type WalRecord } from '../core/wal-record.ts';
@@ -47,16 +47,16 @@ export async function* readWalRecords(request: WalReadRequest): AsyncGenerator<W
     let position = from;
     let newest = -1n;
     for (;;) {
-      const { first, last, failure }: FetchedWindow = await fetching;
-      const isLast = failure !== undefined || last >= lastSegment;
+      const fetched: FetchedWindow = await fetching;
+      const { first, last } = fetched;
       // While this window is read, the next one is fetched.
-      fetching = isLast ? undefined : fetchFrom(last + 1);
+      fetching = fetched.failure !== undefined || last >= lastSegment ? undefined : fetchFrom(last + 1);
       for await (const record of last < first ? [] : dumpWindow(request, scratch, { from: position, last })) {
         if (record.start <= newest) continue;
         newest = record.start;
         yield record;
       }
-      if (failure !== undefined) throw failure.error;
+      if (fetched.failure !== undefined) throw fetched.failure;
       if (fetching === undefined) return;
       const overlap = await firstNeeded(scratch, last, { segmentSize, lowest: segmentOf(from, segmentSize) });
       await scratch.dropBefore(overlap);
@@ -74,7 +74,7 @@ interface FetchedWindow {
   readonly first: number;
   /** Below `first` when not even that could be used. */
   readonly last: number;
-  readonly failure: { readonly error: Error } | undefined;
+  readonly failure: Failure | undefined;
 }
 
 /**
@@ -92,7 +92,7 @@ async function fetchWindow(
       await scratch.fetch(each);
       request.onProgress?.(each);
     } catch (error) {
-      return { first, last: each - 1, failure: { error: error instanceof Error ? error : new Error(String(error)) } };
+      return { first, last: each - 1, failure: toFailure(error) };
     }
   }
   return { first, last: window.last, failure: undefined };

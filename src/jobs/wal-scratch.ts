@@ -7,6 +7,7 @@ import { parseWalName, segmentName } from '../core/wal-name.ts';
 import { walKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readWal } from '../repository/wal-store.ts';
+import { errorCode } from '../system/files.ts';
 
 /** Which stored segments are read, and where they may lie meanwhile. */
 export interface WalSource {
@@ -35,9 +36,7 @@ const namePrefix = 'wal-';
 
 /** Opens an empty scratch folder; those that a killed process left behind are removed. */
 export async function openWalScratch(source: WalSource): Promise<WalScratch> {
-  await mkdir(source.scratch, { recursive: true, mode: 0o700 });
-  await removeLeftovers(source.scratch);
-  const directory = await mkdtemp(join(source.scratch, `${namePrefix}${process.pid}-`));
+  const directory = await makeFolder(source.scratch);
   const held = new Map<number, Promise<number>>();
   const timeline = source.stretches.at(-1)?.timeline ?? 1;
   const pathOf = (segment: number) => join(directory, segmentName(timeline, segment, source.segmentSize));
@@ -60,6 +59,19 @@ export async function openWalScratch(source: WalSource): Promise<WalScratch> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function makeFolder(scratch: string): Promise<string> {
+  try {
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
+    await removeLeftovers(scratch);
+    return await mkdtemp(join(scratch, `${namePrefix}${process.pid}-`));
+  } catch (error) {
+    throw new Failure('machine', `no WAL can be read in ${scratch}: ${errorCode(error) ?? String(error)}`, {
+      hint: 'Is there room, and does this program run as the owner of the cluster?',
+      cause: error,
+    });
+  }
 }
 
 /** The folders of processes that no longer run: their number is in the name. */
@@ -97,6 +109,16 @@ async function fetchSegment(source: WalSource, segment: number, path: string): P
       await handle.close();
     }
   } catch (error) {
+    if (!isFailure(error)) {
+      throw new Failure(
+        'machine',
+        `the WAL segment ${name} could not be written to ${path}: ${errorCode(error) ?? String(error)}`,
+        {
+          hint: 'Plans need some hundred MiB of room there while they are made.',
+          cause: error,
+        },
+      );
+    }
     if (!isFailure(error, 'damaged', 'missing')) throw error;
     throw new Failure(
       error.kind,

@@ -251,6 +251,19 @@ test.each([1, 2, 3])('read %i segments at a time, the same records come in the s
   expect(await readAll(windowSegments)).toEqual(await readAll());
 });
 
+test('a folder that cannot be written is a failure of the machine, and the rest of a killed reader is removed', async () => {
+  const blocked = join(machine.root, 'blocked');
+  await writeFile(blocked, '');
+  const unit = { ...context.unit, path: blocked };
+  await expect(planRestore({ ...context, unit }, request)).rejects.toMatchObject({ kind: 'machine' });
+
+  const left = join(machine.root, 'scratch', 'wal-4194304-abcdef');
+  await mkdir(left, { recursive: true });
+  await writeFile(join(left, '000000010000000000000001'), 'rest');
+  expect(await readAll()).not.toEqual([]);
+  expect(await readdir(join(machine.root, 'scratch'))).toEqual([]);
+});
+
 test('who stops reading early leaves neither files nor a program behind', async () => {
   for (const _found of [1, 2]) {
     for await (const record of recordsFromTheStart()) {
