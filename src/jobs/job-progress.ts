@@ -13,6 +13,8 @@ export interface JobProgress {
 export type ReportProgress = (progress: JobProgress) => void;
 
 const betweenMs = 500;
+/** A rate of the first moments foretells nothing. */
+const settledSeconds = 2;
 
 /** Turns counts of bytes into progress with rate and time left, at most two a second. `nowMs` never goes backwards. */
 export function makeMeter(
@@ -28,7 +30,7 @@ export function makeMeter(
     if (now - toldMs < betweenMs) return;
     toldMs = now;
     const seconds = (now - startedMs) / 1000;
-    const bytesPerSecond = seconds > 0 ? bytes / seconds : undefined;
+    const bytesPerSecond = seconds >= settledSeconds ? bytes / seconds : undefined;
     const left = Math.max(0, estimatedBytes - bytes);
     const secondsLeft = bytesPerSecond === undefined || bytesPerSecond === 0 ? undefined : left / bytesPerSecond;
     report({ phase, bytes, estimatedBytes, bytesPerSecond, secondsLeft });
