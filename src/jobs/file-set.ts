@@ -43,7 +43,15 @@ export async function captureFileSet(request: FileSetRequest): Promise<FileSet> 
     ...identity,
     takenAt: request.now,
     digest,
-    files: tree.entries.map(({ sha256: _, ...entry }) => entry),
+    files: tree.entries.map(({ path, kind, sizeBytes, mode, owner, group, target }) => ({
+      path,
+      kind,
+      sizeBytes,
+      mode,
+      owner,
+      group,
+      target,
+    })),
     missing: [...tree.missing],
   };
   await storeFileSet(repository, set, tar, request.level);

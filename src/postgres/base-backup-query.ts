@@ -1,5 +1,5 @@
 import type { Connection, Submittable } from 'pg';
-import { Failure } from '../core/failure.ts';
+import { Failure, toFailure } from '../core/failure.ts';
 import { parseLsn, type Lsn } from '../core/lsn.ts';
 
 /** A place in the WAL as a base backup tells it. */
@@ -44,7 +44,7 @@ export class BaseBackupQuery implements Submittable {
   readonly #events: BaseBackupEvent[] = [];
   #queuedBytes = 0;
   #paused = false;
-  #ended: { readonly error: unknown } | undefined;
+  #ended: { readonly error: Error | undefined } | undefined;
   #wake: (() => void) | undefined;
   #block = Buffer.alloc(0);
   #filled = 0;
@@ -90,7 +90,7 @@ export class BaseBackupQuery implements Submittable {
   }
 
   /** Ends the connection at once; whoever waits gets the reason. The server notices at its next write. */
-  abort(reason: unknown): void {
+  abort(reason: Error): void {
     this.#finish(reason);
     this.#connection?.stream.destroy();
   }
@@ -131,7 +131,7 @@ export class BaseBackupQuery implements Submittable {
     });
   }
 
-  handleError(error: unknown): void {
+  handleError(error: Error): void {
     this.#finish(error);
   }
 
@@ -218,7 +218,7 @@ export class BaseBackupQuery implements Submittable {
     return event;
   }
 
-  #finish(error: unknown): void {
+  #finish(error: Error | undefined): void {
     this.#ended ??= { error };
     this.#wake?.();
   }
@@ -228,7 +228,7 @@ export class BaseBackupQuery implements Submittable {
     try {
       handle();
     } catch (error) {
-      this.abort(error);
+      this.abort(toFailure(error));
     }
   }
 }

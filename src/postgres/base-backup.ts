@@ -17,7 +17,7 @@ import {
 import { postgresFailure, type Address } from './query.ts';
 
 /** One object that a base backup is made of. Its body is read to its end before the next object is asked for. */
-export type BaseBackupObject =
+type BaseBackupObject =
   | {
       readonly kind: 'archive';
       /** Null for the data directory itself. */
@@ -229,18 +229,16 @@ class Reader {
     for (;;) {
       const event = this.#ahead ?? (await this.#query.next(streamStallMs));
       this.#ahead = undefined;
-      switch (event?.is) {
-        case 'archive':
-          yield { kind: 'archive', oid: event.oid, location: event.location, body: this.#tar() };
-          break;
-        case 'manifest':
-          yield { kind: 'manifest', body: this.#body() };
-          break;
-        case 'end':
-          this.#stop = event.at;
-          return;
-        default:
-          throw new Failure('internal', `a base backup said "${event?.is ?? 'nothing'}" between two of its objects`);
+      if (event?.is === 'end') {
+        this.#stop = event.at;
+        return;
+      }
+      if (event?.is === 'archive') {
+        yield { kind: 'archive', oid: event.oid, location: event.location, body: this.#tar() };
+      } else if (event?.is === 'manifest') {
+        yield { kind: 'manifest', body: this.#body() };
+      } else {
+        throw new Failure('internal', `a base backup said "${event?.is ?? 'nothing'}" between two of its objects`);
       }
     }
   }

@@ -7,7 +7,7 @@ import { errorCode } from './files.ts';
 import { run } from './process.ts';
 
 /** One name in a tree of files, as it lies there; a link is told as a link and never followed. */
-export interface TreeEntry {
+interface TreeEntry {
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'link';
   readonly mode: number;
