@@ -251,6 +251,20 @@ test.each([1, 2, 3])('read %i segments at a time, the same records come in the s
   expect(await readAll(windowSegments)).toEqual(await readAll());
 });
 
+test('a plan says when it could not be protected against prune, and writes nothing to find out', async () => {
+  const guests = join(machine.destination, layout.guests(place));
+  const before = await readdir(guests, { recursive: true });
+  expect((await plan({})).plan.notes.join(' ')).not.toContain('Not protected against prune');
+
+  await execa('chmod', ['a-w', guests]);
+  try {
+    expect((await plan({})).plan.notes.join(' ')).toContain('Not protected against prune');
+  } finally {
+    await execa('chmod', ['ug+w', guests]);
+  }
+  expect(await readdir(guests, { recursive: true })).toEqual(before);
+});
+
 test('a folder that cannot be written is a failure of the machine, and the rest of a killed reader is removed', async () => {
   const blocked = join(machine.root, 'blocked');
   await writeFile(blocked, '');
