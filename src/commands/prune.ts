@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import type { RetentionPlan } from '../core/retention.ts';
+import type { RetentionPlan } from '../core/retention-plan.ts';
 import { segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
 import { makePrunePlan, type PrunePlan } from '../jobs/prune-plan.ts';

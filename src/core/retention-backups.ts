@@ -1,6 +1,6 @@
 import type { Judged } from './retention-judge.ts';
 import { reachOf } from './reach.ts';
-import { retentionNow, type RetentionRequest } from './retention.ts';
+import { retentionNow, type RetentionRequest } from './retention-plan.ts';
 import { branchKey, pathFrom, type TimelineTree } from './timeline-tree.ts';
 import { segmentOf } from './wal-name.ts';
 

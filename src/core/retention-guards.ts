@@ -1,5 +1,5 @@
 import type { Judged } from './retention-judge.ts';
-import type { Clocks, RetentionRequest } from './retention.ts';
+import type { Clocks, RetentionRequest } from './retention-plan.ts';
 
 /** How far clocks may be apart before none of them is believed. */
 const clockToleranceMs = 5 * 60 * 1000;

@@ -3,7 +3,7 @@ import type { IncarnationCatalogue } from './catalogue.ts';
 import { Failure } from './failure.ts';
 import { isHeld } from './lease.ts';
 import { hasItsWal } from './reach.ts';
-import type { RetentionRequest } from './retention.ts';
+import type { RetentionRequest } from './retention-plan.ts';
 import { branchKey, pathFrom, type Branch, type TimelineTree } from './timeline-tree.ts';
 
 /** A complete backup and all that decides about it. */
@@ -37,7 +37,7 @@ export function judgeBackups(request: RetentionRequest, tree: TimelineTree): rea
 interface Surroundings {
   readonly request: RetentionRequest;
   readonly tree: TimelineTree;
-  isOnPath(branch: Branch, backup: Backup): boolean;
+  readonly isOnPath: (branch: Branch, backup: Backup) => boolean;
 }
 
 function judge(of: IncarnationCatalogue, backup: Backup, { request, tree, isOnPath }: Surroundings): Judged {

@@ -1,7 +1,7 @@
 import type { IncarnationCatalogue, UnfinishedBackup } from './catalogue.ts';
 import { isHeld, leaseLifeMs } from './lease.ts';
 import { readMarks } from './retention-judge.ts';
-import type { RetentionRequest, UnfinishedDecision } from './retention.ts';
+import type { RetentionRequest, UnfinishedDecision } from './retention-plan.ts';
 
 /** What becomes of folders without a `backup.json`. */
 export interface UnfinishedDecisions {

@@ -1,7 +1,7 @@
 import { isHeld } from './lease.ts';
 import type { Kept } from './retention-backups.ts';
 import type { Judged } from './retention-judge.ts';
-import type { RetentionRequest, WalDecision } from './retention.ts';
+import type { RetentionRequest, WalDecision } from './retention-plan.ts';
 import { descendantsOf, pathFrom, runsOf, type Branch, type TimelineTree } from './timeline-tree.ts';
 import { segmentOf } from './wal-name.ts';
 

@@ -1,5 +1,5 @@
 import type { JournalRecord } from './journal-record.ts';
-import type { RetentionPlan, RetentionPolicy } from './retention.ts';
+import type { RetentionPlan, RetentionPolicy } from './retention-plan.ts';
 
 /** What a prune's journal record tells about the policy that it followed. */
 export function policyNumbers({ count, days }: RetentionPolicy): Readonly<Record<string, number>> {
@@ -22,13 +22,10 @@ export function whyUnusual(
   const last = journal.findLast(({ kind, outcome }) => kind === 'prune' && outcome === 'succeeded');
   const lowered = last === undefined ? undefined : whatWasLowered(last.numbers, policy);
   if (lowered !== undefined) return `${lowered} since the last prune, and ${condemned} backups would be deleted`;
+  const since = last?.endedAt ?? undefined;
   const backups = journal.filter(
     ({ kind, outcome, endedAt }) =>
-      kind === 'backup' &&
-      outcome === 'succeeded' &&
-      last?.endedAt != null &&
-      endedAt !== null &&
-      endedAt > last.endedAt,
+      kind === 'backup' && outcome === 'succeeded' && since !== undefined && endedAt !== null && endedAt > since,
   ).length;
   const usual = Math.max(1, backups) + 1;
   return condemned > usual ? `${condemned} backups would be deleted, usual would be at most ${usual}` : undefined;

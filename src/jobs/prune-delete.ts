@@ -1,6 +1,6 @@
 import { isHeld } from '../core/lease.ts';
 import { markSchema } from '../core/record.ts';
-import type { ExpiredBackup, UnfinishedDecision, WalDecision } from '../core/retention.ts';
+import type { ExpiredBackup, UnfinishedDecision, WalDecision } from '../core/retention-plan.ts';
 import { readWalName, segmentNumber, type WalName } from '../core/wal-name.ts';
 import { layout, type Place } from '../repository/layout.ts';
 import { listLeases } from '../repository/leases.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { Failure } from '../core/failure.ts';
-import { planRetention, type RetentionPlan, type RetentionPolicy } from '../core/retention.ts';
+import { planRetention } from '../core/retention.ts';
+import type { RetentionPlan, RetentionPolicy } from '../core/retention-plan.ts';
 import { lastScheduled } from '../core/schedule.ts';
 import type { Settings } from '../core/settings.ts';
 import { withConnection, type Address } from '../postgres/query.ts';

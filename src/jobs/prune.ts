@@ -1,6 +1,6 @@
 import { Failure } from '../core/failure.ts';
 import { jobBegins, jobFailed, jobId, jobSucceeded, type JournalRecord } from '../core/journal-record.ts';
-import type { UnfinishedDecision, WalDecision } from '../core/retention.ts';
+import type { UnfinishedDecision, WalDecision } from '../core/retention-plan.ts';
 import { policyNumbers, whyUnusual } from '../core/unusual-prune.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { proveOwnership } from '../repository/ownership.ts';

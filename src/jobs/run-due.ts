@@ -1,5 +1,5 @@
 import { dueJobs, type DueFacts, type DueJob } from '../core/due.ts';
-import { Failure, isFailure, toFailure } from '../core/failure.ts';
+import { isFailure, toFailure, type Failure } from '../core/failure.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
 import type { JournalRecord } from '../core/journal-record.ts';
 import type { Settings } from '../core/settings.ts';
@@ -25,10 +25,10 @@ export interface RunDueContext {
 /** The jobs themselves; each has its own lock and its own guards. */
 export interface DueParts {
   /** Brings archiving in line with the settings. */
-  reconcile(): Promise<unknown>;
-  backup(trigger: JournalRecord['trigger']): Promise<unknown>;
-  prune(): Promise<unknown>;
-  witness(): Promise<unknown>;
+  readonly reconcile: () => Promise<unknown>;
+  readonly backup: (trigger: JournalRecord['trigger']) => Promise<unknown>;
+  readonly prune: () => Promise<unknown>;
+  readonly witness: () => Promise<unknown>;
 }
 
 /** One thing that was done, or tried. */
@@ -108,7 +108,7 @@ async function readFacts(context: RunDueContext): Promise<DueFacts> {
     needed,
     journal: await readJournal(unit),
     witnessSampledAt: sample?.sampledAt,
-    isWitnessPending: sample?.pending != null,
+    isWitnessPending: (sample?.pending ?? null) !== null,
   };
 }
 

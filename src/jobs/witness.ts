@@ -73,7 +73,8 @@ export async function witness(context: WitnessContext): Promise<Witnessed> {
   await proveOwnership(repository, owner, owner.ownerId);
   const known = await readWitnessState(unit);
   const state = known?.incarnation === owner.incarnation ? known : undefined;
-  if (state?.pending != null) return await lookAtPending(context, owner, state, state.pending);
+  const pending = state?.pending ?? null;
+  if (state !== undefined && pending !== null) return await lookAtPending(context, owner, state, pending);
   const age = state === undefined ? Infinity : Math.abs(clock.now().getTime() - state.sampledAt.getTime());
   return age < witnessEveryMs ? 'nothing' : await takeSample(context, owner, state);
 }

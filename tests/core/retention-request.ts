@@ -1,6 +1,7 @@
 import type { IncarnationCatalogue } from '../../src/core/catalogue.ts';
-import { planRetention, type RetentionPlan, type RetentionRequest } from '../../src/core/retention.ts';
-import { now } from './catalogue-builder.ts';
+import { planRetention } from '../../src/core/retention.ts';
+import type { RetentionPlan, RetentionRequest } from '../../src/core/retention-plan.ts';
+import { backup, incarnation, now } from './catalogue-builder.ts';
 
 /** Plans for one or more incarnations, with agreeing clocks and without a schedule unless told otherwise. */
 export function plan(
@@ -27,4 +28,12 @@ export function segmentsOf(list: readonly { readonly backup: { readonly id: stri
 /** What goes of the WAL, as `timeline:first-last`. */
 export function walOf(list: RetentionPlan['wal']['delete']): readonly string[] {
   return list.map(({ timeline, first, last }) => `${timeline}:${first}-${last}`);
+}
+
+/** One backup per day at segments 10, 20, …: the oldest first; all WAL is stored. */
+export function daily(days: number, more: Partial<Parameters<typeof incarnation>[0]> = {}) {
+  const backups = Array.from({ length: days }, (_, place) =>
+    backup({ daysAgo: days - 1 - place + 0.25, segment: (place + 1) * 10 }),
+  );
+  return incarnation({ backups, wal: { 1: [[0, days * 10 + 9]] }, ...more });
 }

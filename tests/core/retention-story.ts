@@ -77,76 +77,98 @@ interface Draft {
   readonly histories: Record<number, readonly TimelineSwitch[]>;
 }
 
-/** Tells a story; its end is an hour before `now`. */
-export function tell(steps: readonly Step[]): Told {
-  let hoursLeft = steps.reduce((sum, step) => sum + step.hours, 1);
-  const drafts: Draft[] = [
+/** A cluster's life while it is told. */
+class Life {
+  readonly drafts: Draft[] = [
     { number: 1, parent: null, since: daysAgo(1000), backups: [], stored: new Map(), histories: {} },
   ];
-  const marks = new Map<string, Mark['mark'][]>();
-  const moments: Moment[] = [];
-  let way: readonly Stretch[] = [{ incarnation: 1, timeline: 1, from: 0 }];
-  let segment = 0;
-  let newestTimeline = 1;
+  readonly marks = new Map<string, Mark['mark'][]>();
+  readonly moments: Moment[] = [];
+  hoursLeft: number;
+  #way: readonly Stretch[] = [{ incarnation: 1, timeline: 1, from: 0 }];
+  #segment = 0;
+  #newestTimeline = 1;
 
-  const draft = (): Draft => {
-    const found = drafts.at(-1);
+  constructor(hoursLeft: number) {
+    this.hoursLeft = hoursLeft;
+  }
+
+  get draft(): Draft {
+    const found = this.drafts.at(-1);
     if (found === undefined) throw new Error('a story without an incarnation');
     return found;
-  };
-  const tip = (): Stretch => {
-    const found = way.at(-1);
+  }
+
+  get tip(): Stretch {
+    const found = this.#way.at(-1);
     if (found === undefined) throw new Error('a way without an end');
     return found;
-  };
-  const write = (count: number, isStored: boolean, earlierMs = 0): void => {
-    for (let each = 0; each < count; each += 1) {
-      const stored = draft().stored.get(tip().timeline) ?? new Set();
-      if (isStored) stored.add(segment);
-      draft().stored.set(tip().timeline, stored);
-      moments.push({ at: new Date(daysAgo(hoursLeft / 24).getTime() - earlierMs), way, segment });
-      segment += 1;
-    }
-  };
-  const fork = (into: number): void => {
-    const history = way.map((stretch, place): TimelineSwitch => {
-      const next = way[place + 1];
-      return { parent: stretch.timeline, at: lsnIn(next?.from ?? segment, 1000) };
-    });
-    newestTimeline += 1;
-    way = [...way, { incarnation: into, timeline: newestTimeline, from: segment }];
-    draft().histories[newestTimeline] = history;
-  };
+  }
 
-  for (const step of steps) {
-    hoursLeft -= step.hours;
-    if (step.do === 'write' || step.do === 'lose') write(step.segments, step.do === 'write');
-    if (step.do === 'promote') fork(draft().number);
-    if (step.do === 'back-up') {
-      const sketch = { daysAgo: hoursLeft / 24, segment, lastSegment: segment + step.segments, withWal: step.withWal };
-      draft().backups.push(backup({ ...sketch, timeline: tip().timeline, incarnation: draft().number }));
-      write(step.segments, true, 30_000); // While it ran, so before it stopped.
-    }
-    if (step.do === 'mark') {
-      const all = drafts.flatMap(({ backups }) => backups);
-      const marked = all[step.backup % Math.max(1, all.length)];
-      if (marked !== undefined) marks.set(marked.id, [...(marks.get(marked.id) ?? []), step.mark]);
-    }
-    if (step.do === 'restore-in-place') {
-      const moment = moments[step.to % Math.max(1, moments.length)];
-      const left = moment?.way.at(-1);
-      if (moment === undefined || left === undefined) continue;
-      ({ way, segment } = moment);
-      const number = draft().number + 1;
-      const parent = { incarnation: left.incarnation, timeline: left.timeline, lsn: lsnIn(segment, 1000) };
-      drafts.push({ number, parent, since: daysAgo(hoursLeft / 24), backups: [], stored: new Map(), histories: {} });
-      fork(number);
+  write(count: number, isStored: boolean, earlierMs = 0): void {
+    const { timeline } = this.tip;
+    for (let each = 0; each < count; each += 1) {
+      const stored = this.draft.stored.get(timeline) ?? new Set();
+      if (isStored) stored.add(this.#segment);
+      this.draft.stored.set(timeline, stored);
+      const at = new Date(daysAgo(this.hoursLeft / 24).getTime() - earlierMs);
+      this.moments.push({ at, way: this.#way, segment: this.#segment });
+      this.#segment += 1;
     }
   }
+
+  promote(): void {
+    const history = this.#way.map((stretch, place): TimelineSwitch => {
+      const next = this.#way[place + 1];
+      return { parent: stretch.timeline, at: lsnIn(next?.from ?? this.#segment, 1000) };
+    });
+    this.#newestTimeline += 1;
+    const timeline = this.#newestTimeline;
+    this.#way = [...this.#way, { incarnation: this.draft.number, timeline, from: this.#segment }];
+    this.draft.histories[timeline] = history;
+  }
+
+  backUp(withWal: boolean, segmentCount: number): void {
+    const [segment, lastSegment] = [this.#segment, this.#segment + segmentCount];
+    const place = { timeline: this.tip.timeline, incarnation: this.draft.number };
+    this.draft.backups.push(backup({ daysAgo: this.hoursLeft / 24, segment, lastSegment, withWal, ...place }));
+    this.write(segmentCount, true, 30_000); // While it ran, so before it stopped.
+  }
+
+  mark(which: number, mark: Mark['mark']): void {
+    const all = this.drafts.flatMap(({ backups }) => backups);
+    const marked = all[which % Math.max(1, all.length)];
+    if (marked !== undefined) this.marks.set(marked.id, [...(this.marks.get(marked.id) ?? []), mark]);
+  }
+
+  restoreInPlace(to: number): void {
+    const moment = this.moments[to % Math.max(1, this.moments.length)];
+    const left = moment?.way.at(-1);
+    if (moment === undefined || left === undefined) return;
+    this.#way = moment.way;
+    this.#segment = moment.segment;
+    const parent = { incarnation: left.incarnation, timeline: left.timeline, lsn: lsnIn(this.#segment, 1000) };
+    const [number, since] = [this.draft.number + 1, daysAgo(this.hoursLeft / 24)];
+    this.drafts.push({ number, parent, since, backups: [], stored: new Map(), histories: {} });
+    this.promote();
+  }
+}
+
+/** Tells a story; its end is an hour before `now`. */
+export function tell(steps: readonly Step[]): Told {
+  const life = new Life(steps.reduce((sum, step) => sum + step.hours, 1));
+  for (const step of steps) {
+    life.hoursLeft -= step.hours;
+    if (step.do === 'write' || step.do === 'lose') life.write(step.segments, step.do === 'write');
+    if (step.do === 'promote') life.promote();
+    if (step.do === 'back-up') life.backUp(step.withWal, step.segments);
+    if (step.do === 'mark') life.mark(step.backup, step.mark);
+    if (step.do === 'restore-in-place') life.restoreInPlace(step.to);
+  }
   return {
-    incarnations: drafts.map((each) => toCatalogue(each, marks)),
-    current: { incarnation: tip().incarnation, timeline: tip().timeline },
-    moments,
+    incarnations: life.drafts.map((each) => toCatalogue(each, life.marks)),
+    current: { incarnation: life.tip.incarnation, timeline: life.tip.timeline },
+    moments: life.moments,
   };
 }
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { IncarnationCatalogue } from '../../src/core/catalogue.ts';
-import type { RetentionPlan } from '../../src/core/retention.ts';
+import type { RetentionPlan } from '../../src/core/retention-plan.ts';
 import { indexWal } from '../../src/core/wal-index.ts';
 import { historyName, segmentName } from '../../src/core/wal-name.ts';
 import { lease, lsnIn, segmentSize } from './catalogue-builder.ts';

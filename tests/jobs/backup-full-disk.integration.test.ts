@@ -91,6 +91,6 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
 
     await rm((await filler) ?? '');
     const backup = await takeBackup(context, { trigger: 'retry' });
-    await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    await proveBackup(archived, backup);
   });
 });

@@ -68,7 +68,7 @@ describe('a backup', () => {
   test('is all that its record says, and says it in the repository and in the journal', async () => {
     const backup = await takeBackup(backupContext(archived), { trigger: 'person', label: 'first' });
 
-    await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    await proveBackup(archived, backup);
     const { backups, unfinished, leases } = await catalogue();
     expect(backups).toEqual([backup]);
     expect(unfinished).toEqual([]);
@@ -98,7 +98,7 @@ describe('a backup', () => {
     await writing;
     expect(backup.archives.map(({ oid }) => oid === null)).toEqual([false, false, true]);
     expect(backup.plainBytes).toBeGreaterThan(64_000_000);
-    await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    await proveBackup(archived, backup);
     await server.sql('DROP DATABASE bench');
     for (const name of ['one', 'two']) await server.sql(`DROP TABLESPACE ${name}`);
   });
@@ -106,7 +106,7 @@ describe('a backup', () => {
   test('without archiving carries its own WAL', async () => {
     const backup = await takeBackup(backupContext(archived, { 'wal-archiving': false }), { trigger: 'person' });
 
-    const folder = await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    const folder = await proveBackup(archived, backup);
     expect(backup.withWal).toBe(true);
     expect((await readdir(join(folder, 'base', 'pg_wal'))).filter((name) => name.length === 24)).not.toEqual([]);
   });
@@ -148,7 +148,7 @@ describe('a backup', () => {
       takeBackup({ ...backupContext(archived), unit: elsewhere }, { trigger: 'person' }),
     ]);
 
-    for (const backup of both) await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    for (const backup of both) await proveBackup(archived, backup);
     expect((await catalogue()).backups.map(({ id }) => id)).toEqual(expect.arrayContaining(both.map(({ id }) => id)));
   });
 
@@ -164,7 +164,7 @@ describe('a backup', () => {
     await server.sql('DROP TABLE broken');
 
     expect(backup.badPages).toBe(true);
-    await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    await proveBackup(archived, backup);
     expect(await lastJob()).toMatchObject({ outcome: 'succeeded', numbers: { badPages: 1 } });
   });
 });
@@ -172,7 +172,7 @@ describe('a backup', () => {
 describe('a backup that fails leaves nothing that looks like one, says so, and the next one succeeds', () => {
   async function proveNextSucceeds(): Promise<void> {
     const backup = await takeBackup(backupContext(archived), { trigger: 'retry' });
-    await proveBackup(archived.repository, backup, archived.cluster.binaries);
+    await proveBackup(archived, backup);
   }
 
   test('when the server dies in the middle', async () => {

@@ -136,3 +136,25 @@ export async function objectsOf(storage: Storage, prefix = ''): Promise<readonly
   for await (const { key, sizeBytes } of storage.list(prefix)) found.push(`${key} ${sizeBytes}`);
   return found;
 }
+
+/** The same storage, with something happening right after each call that changes it. */
+export function watch(inner: Storage, after: (call: 'put' | 'remove', key: string) => Promise<void>): Storage {
+  return {
+    url: inner.url,
+    put: async (key, body) => {
+      await inner.put(key, body);
+      await after('put', key);
+    },
+    remove: async (key) => {
+      await inner.remove(key);
+      await after('remove', key);
+    },
+    get: async (key, range) => await inner.get(key, range),
+    list: (prefix) => inner.list(prefix),
+    folders: async (prefix) => await inner.folders(prefix),
+    sweep: async (prefix, before) => await inner.sweep(prefix, before),
+    freeBytes: async () => await inner.freeBytes(),
+    clock: async () => await inner.clock(),
+    close: async () => await inner.close(),
+  };
+}

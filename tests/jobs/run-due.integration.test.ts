@@ -100,7 +100,7 @@ test('an idle server is witnessed again and again with one switch of WAL at most
     aheadMs += 5 * 60_000;
     await look();
     aheadMs += 60_000;
-    await until('the witness is written', async () => (await look()) !== 'waiting');
+    await until('the witness is written', async () => (await look()) !== 'waiting', 100);
   }
   const [stored, written] = [
     (await incarnation()).wal.timelines.get(1)?.runs.at(-1)?.last,
@@ -125,7 +125,7 @@ test('a commit after the last witness is waited for', async () => {
   expect(await look()).toBe('waiting');
   aheadMs += 60_000;
   await look();
-  await until('the witness is written', async () => (await look()) === 'written');
+  await until('the witness is written', async () => (await look()) === 'written', 100);
 
   expect((await incarnation()).witness?.lsn).toBeGreaterThan(before?.lsn ?? 0n);
 });
