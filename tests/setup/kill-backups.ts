@@ -53,7 +53,7 @@ export async function killBackups(archived: ArchivedCluster, times: number, seed
   }
   expect(killed).toBeGreaterThan(0);
   const next = await takeBackup(backupContext(archived), { trigger: 'retry' });
-  await discard(await proveBackup(archived.repository, next, archived.cluster.binaries));
+  await discard(await proveBackup(archived, next));
   const jobs = await readJournal(archived.unit);
   expect(jobs.at(-1)?.outcome).toBe('succeeded');
   // A killed job's line stays as it was begun: whoever looks knows that it died.
@@ -66,7 +66,7 @@ async function proveAll(archived: ArchivedCluster, proven: Set<string>): Promise
     expect(unfinished.filter(({ unreadable }) => unreadable !== undefined)).toEqual([]);
     for (const backup of backups) {
       if (proven.has(backup.id)) continue;
-      await discard(await proveBackup(archived.repository, backup, archived.cluster.binaries));
+      await discard(await proveBackup(archived, backup));
       proven.add(backup.id);
     }
   }

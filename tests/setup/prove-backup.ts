@@ -1,7 +1,6 @@
 import { execa } from 'execa';
 import { createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -11,13 +10,16 @@ import { layout, walKey } from '../../src/repository/layout.ts';
 import { readParts } from '../../src/repository/parts.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { readWal } from '../../src/repository/wal-store.ts';
+import type { ArchivedCluster } from './archived-cluster.ts';
 
 /**
  * Fails unless a backup is all that its record says: every part with its bytes, tars that unpack to what PostgreSQL's
- * manifest lists, every segment from start to stop. Gives back the folder that it unpacked to.
+ * manifest lists, every segment from start to stop. Gives back the folder that it unpacked to, which goes
+ * with the machine.
  */
-export async function proveBackup(repository: Repository, backup: Backup, binaries: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'lb-proof-'));
+export async function proveBackup(archived: ArchivedCluster, backup: Backup): Promise<string> {
+  const { repository, cluster, machine } = archived;
+  const folder = await mkdtemp(join(machine.root, 'data', 'proof-'));
   const base = join(folder, 'base');
   await mkdir(base, { mode: 0o700 });
   const prefix = layout.backup(backup, backup.id);
@@ -35,7 +37,7 @@ export async function proveBackup(repository: Repository, backup: Backup, binari
   if (backup.manifest !== null) {
     const manifest = Readable.from(readParts(repository, prefix, [backup.manifest]));
     await pipeline(manifest, createWriteStream(join(base, 'backup_manifest')));
-    await execa(join(binaries, 'pg_verifybackup'), [...(backup.withWal ? [] : ['--no-parse-wal']), base]);
+    await execa(join(cluster.binaries, 'pg_verifybackup'), [...(backup.withWal ? [] : ['--no-parse-wal']), base]);
   }
   if (!backup.withWal) await proveWal(repository, backup);
   return folder;
