@@ -122,6 +122,8 @@ test('not more than sixteen rejected files are kept', async () => {
   expect(await readdir(at.unit.rejected)).toHaveLength(16);
   expect(messages.at(15)).toContain('its bytes are kept in');
   expect(messages.at(16)).toMatch(/its bytes are not kept aside: .* holds 16 files already$/);
+  const kept = await refusal(await at.segment({ timeline: 1, number: 5, fill: 'other 3' }));
+  expect(kept.message).toBe(messages.at(3));
 });
 
 test.for([
@@ -305,12 +307,13 @@ test('how archiving goes is written down when it changes', async () => {
   await rename(at.destination, `${at.destination}.away`);
   await archive(first).catch(() => undefined);
   now = new Date('2026-11-24T03:05:00Z');
-  await archive(first).catch(() => undefined);
+  const second = await at.segment({ timeline: 1, number: 6 });
+  await archive(second).catch(() => undefined);
   expect(await readArchiveState(at.unit)).toEqual({
     format: 1,
     state: 'failing',
     since: new Date('2026-11-24T03:00:00Z'),
-    name: first.name,
+    name: second.name,
     kind: 'unavailable',
     message: `the destination ${at.url} is not there`,
     hint: `Mount it, or make the directory: install -d -m 2770 -o postgres -g postgres ${at.destination}`,
