@@ -82,7 +82,7 @@ function progressLine(stderr: Writable & { isTTY?: boolean }) {
 }
 
 /** One line of progress: `copying the cluster: 1.2 GiB of 3.4 GiB (35 %), 310 MiB/s, 7 s left`. */
-export function describe(progress: JobProgress): string {
+function describe(progress: JobProgress): string {
   const { phase, bytes, estimatedBytes, bytesPerSecond, secondsLeft, note } = progress;
   const facts: string[] = [];
   if (bytes !== undefined) {

@@ -1,10 +1,10 @@
 import { Command, CommanderError, Option } from 'commander';
-import { exitCodes, Failure, isFailure } from '../core/failure.ts';
+import { exitCodes, Failure } from '../core/failure.ts';
 import type { Context } from './context.ts';
 import type { Format, Result } from './output.ts';
 
 /** The options that every verb takes. */
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly home?: string;
   readonly cluster?: string;
   readonly format: Format;
@@ -121,9 +121,4 @@ export function numberOption(
   if (value === undefined) return undefined;
   if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);
   throw new Failure('usage', `option ${shown} is "${value}", it must be a whole number from 1 on`);
-}
-
-/** The exit code that a thrown error ends the program with. */
-export function exitCodeOf(error: unknown): number {
-  return isFailure(error) ? exitCodes[error.kind] : exitCodes.internal;
 }

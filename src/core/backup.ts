@@ -10,7 +10,7 @@ export const instantSchema = z.codec(z.iso.datetime(), z.date(), {
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** One stored object of a backup: its name below the backup's folder, the length and SHA-256 of its stored bytes. */
-export const partSchema = z.object({
+const partSchema = z.object({
   name: z.string(),
   sizeBytes: z.number().int().nonnegative(),
   sha256: sha256Schema,
@@ -18,7 +18,7 @@ export const partSchema = z.object({
 export type Part = z.infer<typeof partSchema>;
 
 /** One tar of a backup: the data directory itself (`oid` null) or a tablespace, cut into parts that concatenate to it. */
-export const archiveSchema = z.object({
+const archiveSchema = z.object({
   oid: z.number().int().nullable(),
   location: z.string().nullable(),
   parts: z.array(partSchema),
@@ -78,7 +78,10 @@ export type Backup = z.infer<typeof backupSchema>;
 
 /** A backup's id: sorts by the time of its start and is unique by its random end: `20261124T020304Z-3f9a1c`. */
 export function backupId(startedAt: Date, random: string): string {
-  return `${startedAt.toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(/[-:]/g, '')}-${random}`;
+  return `${startedAt
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '')}-${random}`;
 }
 
 /** What may be a backup's id: it becomes a folder's name. */

@@ -4,7 +4,7 @@ import { lsnSchema } from './lsn.ts';
 import { restoreServiceSchema } from './restore-service.ts';
 
 /** Where a restore shall stop, as the operator asked for it. */
-export const restoreTargetSchema = z.discriminatedUnion('to', [
+const restoreTargetSchema = z.discriminatedUnion('to', [
   z.object({ to: z.literal('end') }),
   z.object({ to: z.literal('backup') }),
   z.object({ to: z.literal('time'), time: instantSchema, exclusive: z.boolean() }),
@@ -15,7 +15,7 @@ export const restoreTargetSchema = z.discriminatedUnion('to', [
 export type RestoreTarget = z.infer<typeof restoreTargetSchema>;
 
 /** A tablespace and where it goes. */
-export const tablespacePlanSchema = z.object({ oid: z.number().int(), was: z.string(), location: z.string() });
+const tablespacePlanSchema = z.object({ oid: z.number().int(), was: z.string(), location: z.string() });
 
 /**
  * What a restore will do, decided before anything is touched. Everything here is a decision and enters the id;

@@ -3,7 +3,7 @@ import { instantSchema } from './backup.ts';
 import { lsnSchema } from './lsn.ts';
 
 /** "Whatever was committed up to this time lies before this LSN", and what was going on at that moment. */
-export const witnessSampleSchema = z.object({
+const witnessSampleSchema = z.object({
   at: instantSchema,
   timeline: z.number().int().positive(),
   lsn: lsnSchema,

@@ -54,7 +54,7 @@ async function stop(cluster: Cluster): Promise<void> {
 }
 
 /** Tells whether the cluster's server runs, by its own lock file. */
-export async function isRunning(cluster: Pick<Cluster, 'major' | 'name'>): Promise<boolean> {
+async function isRunning(cluster: Pick<Cluster, 'major' | 'name'>): Promise<boolean> {
   const { exitCode } = await run('pg_ctlcluster', [...nameOf(cluster), 'status'], { answers: [3] });
   return exitCode === 0;
 }

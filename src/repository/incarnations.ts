@@ -4,7 +4,10 @@ import { layout, type Place } from './layout.ts';
 import { bytesOf, type Repository } from './repository.ts';
 
 /** The incarnations of a cluster, oldest first; an unreadable owner is `damaged`, never "nobody". */
-export async function listIncarnations(repository: Repository, systemIdentifier: string): Promise<readonly Incarnation[]> {
+export async function listIncarnations(
+  repository: Repository,
+  systemIdentifier: string,
+): Promise<readonly Incarnation[]> {
   const found: Incarnation[] = [];
   for (const folder of await repository.storage.folders(layout.cluster(systemIdentifier))) {
     const match = /^(\d+)\/$/.exec(folder);
@@ -61,9 +64,13 @@ export async function claimIncarnation(
     await openToGuests(repository, place);
     return { number, owner: found };
   }
-  throw new Failure('refused', `incarnation ${number} of cluster ${systemIdentifier} belongs to ${found?.unit ?? 'somebody else'} already`, {
-    hint: 'Look at landscape-backup status, then decide again.',
-  });
+  throw new Failure(
+    'refused',
+    `incarnation ${number} of cluster ${systemIdentifier} belongs to ${found?.unit ?? 'somebody else'} already`,
+    {
+      hint: 'Look at landscape-backup status, then decide again.',
+    },
+  );
 }
 
 /** The number that a cluster's next incarnation gets. */

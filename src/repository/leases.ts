@@ -12,7 +12,8 @@ export interface LeaseHandle {
 }
 
 /** Where a lease lies: the owner's among its own, a guest's in the guest's own folder and nowhere else. */
-export type LeasePlace = { readonly by: 'owner' } | { readonly by: 'guest'; readonly model: string; readonly unit: string };
+export type LeasePlace =
+  { readonly by: 'owner' } | { readonly by: 'guest'; readonly model: string; readonly unit: string };
 
 /** What a lease says from its beginning to its end. */
 export type LeaseTerms = Omit<Lease, 'format' | 'at' | 'ended'>;

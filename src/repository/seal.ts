@@ -7,7 +7,7 @@ import { Failure } from '../core/failure.ts';
 import { parseJson } from '../system/files.ts';
 
 /** What the plain bytes of a sealed object are; it can be read without decompressing. */
-export const sealSchema = z.object({
+const sealSchema = z.object({
   format: z.literal(1),
   length: z.number().int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),

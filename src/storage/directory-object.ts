@@ -57,7 +57,7 @@ export async function linkOnce(temporary: string, path: string): Promise<'linked
 }
 
 /** Tells whether two names are one file. */
-export async function isSameFile(one: string, other: string): Promise<boolean> {
+async function isSameFile(one: string, other: string): Promise<boolean> {
   const [a, b] = await Promise.all([saidOf(one, stat(one)), saidOf(other, stat(other))]);
   return a.ino === b.ino && a.dev === b.dev;
 }

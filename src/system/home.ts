@@ -69,7 +69,9 @@ export async function readSettings(home: string): Promise<Settings> {
     raw = text.trim() === '' ? {} : load(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new Failure('settings', `${path} is not YAML: ${reason ?? ''}`, { hint: `Write lines such as "destination: /srv/backup".` });
+    throw new Failure('settings', `${path} is not YAML: ${reason ?? ''}`, {
+      hint: `Write lines such as "destination: /srv/backup".`,
+    });
   }
   return parseSettings(raw);
 }

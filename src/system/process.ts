@@ -51,7 +51,11 @@ export interface Running {
   /** Its output, when it was asked for as a stream. */
   readonly stdout: Readable | undefined;
   /** Resolves when it has ended, never rejects. */
-  readonly ended: Promise<{ readonly exitCode: number | undefined; readonly signal: string | undefined; readonly stderr: string }>;
+  readonly ended: Promise<{
+    readonly exitCode: number | undefined;
+    readonly signal: string | undefined;
+    readonly stderr: string;
+  }>;
   kill(signal: NodeJS.Signals): void;
   /** Closes its input, where `keepInput` kept it open. */
   closeInput(): void;
@@ -80,7 +84,9 @@ export function start(command: string, args: readonly string[], options: StartOp
   const { pid } = child;
   if (pid === undefined) {
     child.catch(() => undefined); // The reason is in the failure below; a second report would be an unhandled one.
-    throw new Failure('machine', `${command} could not be started`, { hint: `Is ${command} installed and executable?` });
+    throw new Failure('machine', `${command} could not be started`, {
+      hint: `Is ${command} installed and executable?`,
+    });
   }
   return {
     pid,
@@ -138,13 +144,22 @@ export async function serve(
   args: readonly string[],
   answer: (request: unknown) => Promise<void>,
 ): Promise<number> {
-  const child = execa(command, args, { stdio: 'inherit', ipc: true, serialization: 'json', reject: false, buffer: false });
+  const child = execa(command, args, {
+    stdio: 'inherit',
+    ipc: true,
+    serialization: 'json',
+    reject: false,
+    buffer: false,
+  });
   // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
   const ignore = () => undefined;
   process.on('SIGINT', ignore);
   try {
     for await (const request of child.getEachMessage()) {
-      const failed = await answer(request).then(() => null, (error: unknown) => (error instanceof Error ? error.message : String(error)));
+      const failed = await answer(request).then(
+        () => null,
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      );
       await child.sendMessage({ failed });
     }
     const { exitCode } = await child;

@@ -6,7 +6,7 @@ import { indexWal } from '../../src/core/wal-index.ts';
 import { historyName, segmentName, segmentStart } from '../../src/core/wal-name.ts';
 
 /** The size of segments in built catalogues. */
-export const mebibyte = 1024 * 1024;
+const mebibyte = 1024 * 1024;
 export const segmentSize = 16 * mebibyte;
 export const now = new Date('2026-11-24T12:00:00.000Z');
 export const hourMs = 60 * 60 * 1000;

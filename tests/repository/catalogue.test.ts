@@ -12,7 +12,7 @@ import { takeLease } from '../../src/repository/leases.ts';
 import { appendRecord } from '../../src/repository/records.ts';
 import { storeWal } from '../../src/repository/wal-store.ts';
 import { bodyOf } from '../storage/bytes.ts';
-import { memoryRepository, then, type MemoryRepository } from './memory-repository.ts';
+import { memoryRepository, atThree, type MemoryRepository } from './memory-repository.ts';
 
 const systemIdentifier = '7300000000000000001';
 const place = { systemIdentifier, incarnation: 1 };
@@ -32,7 +32,7 @@ beforeEach(async () => {
     model: 'm',
     application: 'a',
     unit: 'u',
-    since: then,
+    since: atThree,
     parent: null,
   });
 });
@@ -58,9 +58,9 @@ async function storeBackup(id: string, startLsn: bigint): Promise<void> {
     segmentSize: 2 ** 20,
     startLsn,
     stopLsn: startLsn + 100n,
-    startedAt: then,
-    stoppedAt: then,
-    stoppedAtHost: then,
+    startedAt: atThree,
+    stoppedAt: atThree,
+    stoppedAtHost: atThree,
     withWal: false,
     dataDirectory: '/data',
     archives: [],
@@ -122,7 +122,7 @@ test('a folder without backup.json is unfinished; one whose backup.json cannot b
 test('marks stand in their order, an unreadable one as undefined', async () => {
   const prefix = `${layout.marks(place)}${first}/`;
   for (const mark of ['pinned', 'unpinned', 'damaged'] as const) {
-    await appendRecord(memory.repository, prefix, markSchema, { format: 1, mark, at: then, why: '' });
+    await appendRecord(memory.repository, prefix, markSchema, { format: 1, mark, at: atThree, why: '' });
   }
   memory.objects.set(`${prefix}00000002.json`, Buffer.from('?'));
 
@@ -132,15 +132,15 @@ test('marks stand in their order, an unreadable one as undefined', async () => {
 test("leases are the owner's and the guests', each with its newest record; an unreadable one stands as undefined", async () => {
   const terms = { job: 'job', kind: 'restore' as const, holder: 'h', backups: [first], from: null };
   const guest = { by: 'guest', model: '.odd model/ä', unit: 'unit/0' } as const;
-  const own = await takeLease(memory.repository, place, { by: 'owner' }, terms, then);
-  await takeLease(memory.repository, place, guest, terms, then);
-  const later = new Date(then.getTime() + 1000);
+  const own = await takeLease(memory.repository, place, { by: 'owner' }, terms, atThree);
+  await takeLease(memory.repository, place, guest, terms, atThree);
+  const later = new Date(atThree.getTime() + 1000);
   await own.beat(later);
 
   const leases = (await read()).leases;
   expect(leases.map(({ isGuest, lease }) => [isGuest, lease?.at, lease?.ended])).toEqual([
     [false, later, false],
-    [true, then, false],
+    [true, atThree, false],
   ]);
 
   await own.end(later);
@@ -152,7 +152,7 @@ test('a guest writes into its own folder and nowhere else', async () => {
   const before = new Set(memory.objects.keys());
 
   const terms = { job: '../../x', kind: 'drill' as const, holder: 'h', backups: [], from: null };
-  await takeLease(memory.repository, place, { by: 'guest', model: '../m', unit: '../../u' }, terms, then);
+  await takeLease(memory.repository, place, { by: 'guest', model: '../m', unit: '../../u' }, terms, atThree);
 
   const added = [...memory.objects.keys()].filter((key) => !before.has(key));
   expect(added).toHaveLength(1);
@@ -165,7 +165,7 @@ test('WAL is indexed from the listing, histories are read, the newest witness co
   for (const lsn of [1n, 2n]) {
     await appendRecord(memory.repository, layout.witnesses(place), witnessSchema, {
       format: 1,
-      at: then,
+      at: atThree,
       timeline: 1,
       lsn,
     });

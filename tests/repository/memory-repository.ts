@@ -3,7 +3,7 @@ import { MemoryDestination } from '../doubles/memory-storage.ts';
 import { faultyStorage, type Fault } from '../doubles/faulty-storage.ts';
 
 /** When everything in these tests happened. */
-export const then = new Date('2026-11-24T03:00:00.000Z');
+export const atThree = new Date('2026-11-24T03:00:00.000Z');
 
 /** A repository in memory, its objects to look at and damage, and further handles on it. */
 export interface MemoryRepository {
@@ -16,7 +16,7 @@ export interface MemoryRepository {
 /** Makes a fresh one. */
 export async function memoryRepository(): Promise<MemoryRepository> {
   const destination = new MemoryDestination();
-  const { repository } = await createRepository(destination.open(), then);
+  const { repository } = await createRepository(destination.open(), atThree);
   return {
     repository,
     objects: destination.objects,

@@ -13,7 +13,7 @@ import { openDirectory } from '../../src/storage/directory.ts';
 import { bodyOf } from '../storage/bytes.ts';
 import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import fc from 'fast-check';
-import { memoryRepository, then } from './memory-repository.ts';
+import { memoryRepository, atThree } from './memory-repository.ts';
 
 const schema = z.object({ by: z.string() });
 
@@ -38,7 +38,7 @@ test('those who append at once, in a real directory, all get a number of their o
   const directory = await temporaryDirectory();
   const open = async () => await openDirectory(directory.path, { url: 'file:///x', isShared: isSharedFolder });
   const repositories = await Promise.all(
-    [1, 2, 3].map(async () => (await createRepository(await open(), then)).repository),
+    [1, 2, 3].map(async () => (await createRepository(await open(), atThree)).repository),
   );
 
   const numbers = await Promise.all(
@@ -81,7 +81,7 @@ const owner = (ownerId: string) => ({
   model: 'm',
   application: 'host',
   unit: `unit-${ownerId}`,
-  since: then,
+  since: atThree,
   parent: null,
 });
 
@@ -89,7 +89,7 @@ test('of two that claim an incarnation at once one gets it, and its repeated cla
   const directory = await temporaryDirectory();
   const open = async () => await openDirectory(directory.path, { url: 'file:///x', isShared: isSharedFolder });
   const claim = async (id: string) =>
-    await claimIncarnation((await createRepository(await open(), then)).repository, '73', 2, owner(id));
+    await claimIncarnation((await createRepository(await open(), atThree)).repository, '73', 2, owner(id));
 
   const settled = await Promise.allSettled([claim('a'), claim('b')]);
   const winner = settled[0].status === 'fulfilled' ? 'a' : 'b';

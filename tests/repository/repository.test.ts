@@ -8,15 +8,15 @@ import { faultyStorage } from '../doubles/faulty-storage.ts';
 import { MemoryDestination } from '../doubles/memory-storage.ts';
 import { bodyOf, text } from '../storage/bytes.ts';
 import { temporaryDirectory } from '../storage/temporary-directory.ts';
-import { memoryRepository, then } from './memory-repository.ts';
+import { memoryRepository, atThree } from './memory-repository.ts';
 
 const note = z.object({ note: z.string() });
 
 test('a repository is created once; who creates it again opens the same', async () => {
   const destination = new MemoryDestination();
 
-  const first = await createRepository(destination.open(), then);
-  const second = await createRepository(destination.open(), then);
+  const first = await createRepository(destination.open(), atThree);
+  const second = await createRepository(destination.open(), atThree);
 
   expect([first.created, second.created]).toEqual([true, false]);
   expect(second.repository.record).toEqual(first.repository.record);
@@ -27,7 +27,7 @@ test('two that create at once, in a real directory, get the same one', async () 
   const directory = await temporaryDirectory();
   const open = async () => await openDirectory(directory.path, { url: 'file:///x', isShared: isSharedFolder });
 
-  const made = await Promise.all([1, 2, 3, 4].map(async () => await createRepository(await open(), then)));
+  const made = await Promise.all([1, 2, 3, 4].map(async () => await createRepository(await open(), atThree)));
 
   expect(made.filter(({ created }) => created)).toHaveLength(1);
   expect(new Set(made.map(({ repository }) => repository.record.id)).size).toBe(1);
@@ -37,24 +37,24 @@ test('two that create at once, in a real directory, get the same one', async () 
 test('a creation that died after its README is gone on with', async () => {
   const destination = new MemoryDestination();
   const dying = faultyStorage(destination.open(), [{ on: 'put', key: /repository/, do: 'fail-before' }]);
-  await expect(createRepository(dying, then)).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(createRepository(dying, atThree)).rejects.toMatchObject({ kind: 'unavailable' });
 
-  expect((await createRepository(destination.open(), then)).created).toBe(true);
+  expect((await createRepository(destination.open(), atThree)).created).toBe(true);
 });
 
 test('a creation whose answer was lost is found by the next', async () => {
   const destination = new MemoryDestination();
   const losing = faultyStorage(destination.open(), [{ on: 'put', key: /repository/, do: 'fail-after' }]);
-  await expect(createRepository(losing, then)).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(createRepository(losing, atThree)).rejects.toMatchObject({ kind: 'unavailable' });
 
-  expect((await createRepository(destination.open(), then)).created).toBe(false);
+  expect((await createRepository(destination.open(), atThree)).created).toBe(false);
 });
 
 test('a directory with other files is refused and nothing is added', async () => {
   const destination = new MemoryDestination();
   await destination.open().put('photos/cat.jpg', bodyOf(''));
 
-  await expect(createRepository(destination.open(), then)).rejects.toMatchObject({
+  await expect(createRepository(destination.open(), atThree)).rejects.toMatchObject({
     kind: 'refused',
     message: expect.stringContaining('photos/cat.jpg'),
   });
@@ -74,12 +74,12 @@ test('a destination without a repository is missing one, and opening creates not
 
 test('an error while asking is never "no repository"', async () => {
   const destination = new MemoryDestination();
-  await createRepository(destination.open(), then);
+  await createRepository(destination.open(), atThree);
 
   for (const on of ['get', 'list'] as const) {
     const faulty = faultyStorage(destination.open(), [{ on, do: 'fail-before' }]);
     if (on === 'get') await expect(openRepository(faulty, undefined)).rejects.toMatchObject({ kind: 'unavailable' });
-    await expect(createRepository(faulty, then)).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(createRepository(faulty, atThree)).rejects.toMatchObject({ kind: 'unavailable' });
   }
   expect(destination.objects.size).toBe(2);
 });
@@ -129,7 +129,7 @@ test('missing leaves the repository only while the repository itself is there', 
 test('a repository whose directory is no longer mounted is unavailable, never missing', async () => {
   const directory = await temporaryDirectory();
   const storage = await openDirectory(directory.path, { url: 'file:///x', isShared: isSharedFolder });
-  const { repository } = await createRepository(storage, then);
+  const { repository } = await createRepository(storage, atThree);
 
   await rename(directory.path, `${directory.path}-away`);
   await mkdir(directory.path);

@@ -1,7 +1,7 @@
 import type { TestCluster } from './machine.ts';
 
 /** Landscape's databases by the names that it uses itself; hyphens are part of them. */
-export const landscapeDatabases = [
+const landscapeDatabases = [
   'landscape-standalone-main',
   'landscape-standalone-account-1',
   'landscape-standalone-resource-1',
@@ -37,7 +37,8 @@ const tables: Readonly<Record<(typeof landscapeDatabases)[number], string>> = {
 };
 
 /** Creates Landscape's databases with the tables by which administrators check one, and some thousand rows. */
-export async function createLandscapeDatabases({ sql }: TestCluster): Promise<void> {
+export async function createLandscapeDatabases(server: TestCluster): Promise<void> {
+  const sql = async (text: string, database?: string) => await server.sql(text, database);
   await sql('create role landscape login;');
   for (const name of landscapeDatabases) {
     await sql(
@@ -51,12 +52,12 @@ export async function createLandscapeDatabases({ sql }: TestCluster): Promise<vo
 }
 
 /** Every row of every table of every Landscape database, as lines `database.table: row`, sorted: two are compared with `===`. */
-export async function everyRow({ sql }: TestCluster): Promise<readonly string[]> {
+export async function everyRow(server: TestCluster): Promise<readonly string[]> {
   const lines: string[] = [];
   for (const database of landscapeDatabases) {
-    const found = await sql(`select tablename from pg_tables where schemaname = 'public' order by 1`, database);
+    const found = await server.sql(`select tablename from pg_tables where schemaname = 'public' order by 1`, database);
     for (const table of found.split('\n').filter(Boolean)) {
-      const rows = await sql(`select t::text from "${table}" t order by 1`, database);
+      const rows = await server.sql(`select t::text from "${table}" t order by 1`, database);
       for (const row of rows.split('\n').filter(Boolean)) lines.push(`${database}.${table}: ${row}`);
     }
   }
