@@ -21,7 +21,7 @@ export type Roles = z.infer<typeof rolesSchema>;
 const roleRow = z.object({
   name: z.string(),
   verifier: z.string().nullable(),
-  super: z.boolean(),
+  superuser: z.boolean(),
   inherit: z.boolean(),
   createrole: z.boolean(),
   createdb: z.boolean(),
@@ -36,7 +36,7 @@ const roleRow = z.object({
 export async function readRoles(connection: Connection): Promise<Roles> {
   const rows = await connection.ask(
     roleRow,
-    `select rolname as name, rolpassword as verifier, rolsuper as super, rolinherit as inherit, rolcreaterole as createrole,
+    `select rolname as name, rolpassword as verifier, rolsuper as superuser, rolinherit as inherit, rolcreaterole as createrole,
        rolcreatedb as createdb, rolcanlogin as login, rolreplication as replication, rolbypassrls as bypassrls,
        rolvaliduntil::text as "validUntil", rolconnlimit as "connectionLimit"
      from pg_authid where rolname !~ '^pg_' order by rolname collate "C"`,

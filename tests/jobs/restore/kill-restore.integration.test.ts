@@ -1,0 +1,3 @@
+import { killRestoreTest } from './kill-restore.ts';
+
+killRestoreTest(5);
