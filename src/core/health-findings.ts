@@ -197,6 +197,11 @@ function isOverdue(newest: Date | undefined, scheduled: Date | undefined, now: D
 
 function aboutWindow({ label, window, walArchiving, backups, nextBackup }: HealthFacts): readonly Finding[] {
   const next = nextBackup === undefined ? '' : `; next backup ${nextBackup.toISOString()}`;
+  if (window !== undefined && window.from.getTime() === window.to.getTime())
+    return say(
+      'ok',
+      `${label}: can restore to ${window.to.toISOString()}; how far beyond, the next runs of run-due find out${next}`,
+    );
   if (window !== undefined)
     return say(
       'ok',

@@ -29,7 +29,7 @@ export interface RetentionRequest {
 }
 
 /** A backup that stays, with every reason. */
-export interface KeptBackup {
+interface KeptBackup {
   readonly incarnation: number;
   readonly backup: Backup;
   readonly because: readonly string[];

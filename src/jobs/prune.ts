@@ -16,7 +16,7 @@ import { tidy } from './prune-tidy.ts';
 export type PruneRequest = { readonly by: 'schedule' } | { readonly by: 'person'; readonly confirm: string };
 
 /** What a prune did. `left` are backups that a job had begun to use, or that were pinned, after they were condemned. */
-export interface Pruned {
+interface Pruned {
   readonly deletedBackups: number;
   readonly sweptBackups: number;
   readonly deletedSegments: number;

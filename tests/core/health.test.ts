@@ -49,6 +49,13 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
     'can restore to any second from 2026-11-17T02:10:00.000Z to 2026-11-24T02:59:00.000Z; next backup 2026-11-25T02:00:00.000Z',
     undefined,
   ],
+  [
+    'the first backup, and no witness yet of what came after it',
+    { window: { from: now, to: now } },
+    'ok',
+    `can restore to ${now.toISOString()}; how far beyond, the next runs of run-due find out`,
+    undefined,
+  ],
   ['no schedule', { nextBackup: undefined, lastScheduled: undefined }, 'ok', 'to 2026-11-24T02:59:00.000Z', undefined],
   [
     'only backups',

@@ -15,7 +15,7 @@ type Call = 'put' | 'get' | 'list' | 'folders' | 'remove' | 'sweep' | 'freeBytes
  *
  * There is no fault that says "missing" of what is there: no storage may do that, so nothing is built to survive it.
  */
-export type Trouble =
+type Trouble =
   | { readonly do: 'fail-before' | 'fail-after'; readonly kind?: 'unavailable' | 'refused' }
   | { readonly do: 'truncate' | 'break'; readonly afterBytes: number }
   | { readonly do: 'stall'; readonly release: Promise<void> }
