@@ -5,6 +5,7 @@ import { keepPlan } from '../../src/jobs/kept-plans.ts';
 import type { RestoreRequest } from '../../src/jobs/plan-context.ts';
 import { planRestore } from '../../src/jobs/plan-restore.ts';
 import type { RestoreContext, RestorePatience } from '../../src/jobs/restore/restore-context.ts';
+import { findServer } from '../../src/postgres/server-process.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { jobContext } from './job-context.ts';
 import type { Machine, TestCluster } from './machine.ts';
@@ -29,6 +30,12 @@ export async function restoreContext(
   await mkdir(context.unit.path, { recursive: true, mode: 0o700 });
   return {
     ...context,
+    control: {
+      stop: context.control.stop,
+      start: async (cluster) => {
+        if ((await findServer(cluster.dataDirectory)) === undefined) await context.control.start(cluster);
+      },
+    },
     repository,
     progress: () => undefined,
     patience: shortPatience,
