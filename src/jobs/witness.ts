@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { witnessEveryMs } from '../core/due.ts';
+import { endBefore } from '../core/lsn.ts';
 import { witnessSchema } from '../core/record.ts';
 import { reachOf } from '../core/reach.ts';
 import { branchKey, buildTree } from '../core/timeline-tree.ts';
@@ -85,8 +86,10 @@ async function takeSample(
   state: WitnessState | undefined,
 ): Promise<Witnessed> {
   const sampledAt = context.clock.now();
-  const sample = await context.server.sample();
-  if (sample === undefined) return 'nothing';
+  const found = await context.server.sample();
+  if (found === undefined) return 'nothing';
+  // Right after a switch the end lies behind the header of a segment that holds nothing and would never end.
+  const sample = { ...found, lsn: endBefore(found.lsn, context.server.segmentSize) };
   const { incarnation } = owner;
   const written = state?.written ?? null;
   if (written !== null && isStill(written, sample)) {

@@ -77,6 +77,13 @@ test('a segment that does not end by itself within a minute is ended once', asyn
   expect(ended).toBe(1);
 });
 
+test('a segment that holds nothing but its header is not waited for', async () => {
+  current = { timeline: 1, lsn: lsnIn(7, 40), nextTransaction: '100', isQuiet: true };
+
+  expect(await witness(contextOf())).toBe('written');
+  expect((await newest())?.lsn).toBe(lsnIn(7));
+});
+
 test('an idle server gives a new time every five minutes and makes no more WAL', async () => {
   await witness(contextOf());
   await later(1);
