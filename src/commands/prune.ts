@@ -2,12 +2,13 @@ import { Option } from 'commander';
 import type { RetentionPlan } from '../core/retention-plan.ts';
 import { segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
-import { makePrunePlan, type PrunePlan } from '../jobs/prune-plan.ts';
+import { makePrunePlan, type PruneContext, type PrunePlan } from '../jobs/prune-plan.ts';
+import { planRetirement, retireParent } from '../jobs/retire-parent.ts';
 import { prune as carryOut, type PruneOutcome } from '../jobs/prune.ts';
 import { withRepository } from './context.ts';
 import type { Result } from './output.ts';
 import { pruneContext } from './prune-context.ts';
-import { textOption, type Verb } from './program.ts';
+import { flag, textOption, type Verb } from './program.ts';
 
 /** `prune`: prints what would expire, or deletes what was printed. */
 export const prune: Verb = {
@@ -17,16 +18,41 @@ export const prune: Verb = {
 usual: then it waits for this.
 
   landscape-backup prune
-  landscape-backup prune --confirm=<plan id>`,
-  options: [new Option('--confirm <plan id>', 'delete what the plan with this id says, nothing else')],
+  landscape-backup prune --confirm=<plan id>
+  landscape-backup prune --retire-parent       the line that this cluster was restored from, when its owner is dead`,
+  options: [
+    new Option(
+      '--retire-parent',
+      "delete the parent's line, after no sign of life for retention-days; --confirm does it",
+    ),
+    new Option('--confirm <plan id>', 'delete what the plan with this id says, nothing else'),
+  ],
   run: async (context, options) =>
     await withRepository(context, async (repository) => {
       const confirm = textOption(options, 'confirm');
       const site = pruneContext(context, repository);
+      if (flag(options, 'retireParent')) return await retire(site, confirm);
       if (confirm === undefined) return printed(await makePrunePlan(site));
       return outcome(await carryOut(site, { by: 'person', confirm }), confirm);
     }),
 };
+
+async function retire(site: PruneContext, confirm: string | undefined): Promise<Result> {
+  const done = confirm === undefined ? undefined : await retireParent(site, confirm);
+  const plan = done ?? (await planRetirement(site));
+  const what = `incarnation ${plan.place.incarnation} of ${plan.owner.unit} on ${plan.owner.application}: ${plan.backups.length} backups, ${plan.objects} objects, ${formatBytes(plan.bytes)}`;
+  if (done !== undefined) return { text: `retired ${what}`, json: { retired: plan } };
+  const changed =
+    confirm === undefined ? [] : [`nothing was deleted: the plan ${confirm} is not what would be deleted now`];
+  const text = [
+    ...changed,
+    what,
+    `its owner's last sign of life: ${plan.lastSignOfLife.toISOString()}`,
+    'nothing has been deleted yet. To delete all of it:',
+    `  landscape-backup prune --retire-parent --confirm=${plan.id}`,
+  ].join('\n');
+  return { text, json: { plan }, exitCode: confirm === undefined ? 0 : 4 };
+}
 
 function printed(plan: PrunePlan): Result {
   return { text: describe(plan), json: { plan: toJson(plan) } };

@@ -113,7 +113,7 @@ function listIncarnation(
 }
 
 /** Of what the owner itself writes; a guest's lease is no sign of the owner. */
-function lastSignOfLife(incarnation: IncarnationCatalogue): Date {
+export function lastSignOfLife(incarnation: IncarnationCatalogue): Date {
   const signs = [
     incarnation.owner.since,
     ...incarnation.backups.map(({ stoppedAt }) => stoppedAt),
