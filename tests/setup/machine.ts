@@ -97,7 +97,11 @@ async function chownAll(paths: readonly string[]): Promise<void> {
 }
 
 /** Runs a program as the clusters' owner. */
-export async function asOwner(command: string, args: readonly string[], options: { reject?: boolean; env?: Record<string, string>; input?: string } = {}) {
+export async function asOwner(
+  command: string,
+  args: readonly string[],
+  options: { reject?: boolean; env?: Record<string, string>; input?: string } = {},
+) {
   const become = process.getuid?.() === 0 ? ['setpriv', `--reuid=${owner}`, `--regid=${owner}`, '--init-groups'] : [];
   const [first = command, ...rest] = [...become, command, ...args];
   return await execa(first, rest, { ...options, cwd: '/' });
@@ -108,8 +112,22 @@ async function createCluster(root: string, name: string, options: ClusterOptions
   const port = (nextPort += 1);
   const data = options.dataDirectory ?? join(root, 'data', name);
   await asOwner('pg_createcluster', [
-    major, name, '-d', data, '-s', join(root, 'sock'), '-l', join(root, 'log', `${name}.log`), '-p', String(port),
-    '--start-conf', 'manual', '--', `--wal-segsize=${options.segmentMiB ?? 1}`, '--no-sync', '--data-checksums',
+    major,
+    name,
+    '-d',
+    data,
+    '-s',
+    join(root, 'sock'),
+    '-l',
+    join(root, 'log', `${name}.log`),
+    '-p',
+    String(port),
+    '--start-conf',
+    'manual',
+    '--',
+    `--wal-segsize=${options.segmentMiB ?? 1}`,
+    '--no-sync',
+    '--data-checksums',
   ]);
   const settings = {
     listen_addresses: '',
@@ -119,7 +137,9 @@ async function createCluster(root: string, name: string, options: ClusterOptions
     max_wal_size: '256MB',
     ...options.settings,
   };
-  const text = Object.entries(settings).map(([key, value]) => `${key} = '${value}'\n`).join('');
+  const text = Object.entries(settings)
+    .map(([key, value]) => `${key} = '${value}'\n`)
+    .join('');
   const conf = join(root, 'conf', major, name, 'conf.d', 'test.conf');
   await writeFile(conf, text);
   await chmod(conf, 0o644);
@@ -139,7 +159,24 @@ async function createCluster(root: string, name: string, options: ClusterOptions
       await asOwner('pg_ctlcluster', [major, name, 'stop', '-m', mode], { reject: false });
     },
     sql: async (statement, database = 'postgres') => {
-      const { stdout } = await asOwner('psql', ['-X', '-h', cluster.socketDirectory, '-p', String(port), '-d', database, '-v', 'ON_ERROR_STOP=1', '-At', '-f', '-'], { input: statement });
+      const { stdout } = await asOwner(
+        'psql',
+        [
+          '-X',
+          '-h',
+          cluster.socketDirectory,
+          '-p',
+          String(port),
+          '-d',
+          database,
+          '-v',
+          'ON_ERROR_STOP=1',
+          '-At',
+          '-f',
+          '-',
+        ],
+        { input: statement },
+      );
       return stdout;
     },
     kill: async () => {
