@@ -7,7 +7,7 @@ import { createZstdDecompress } from 'node:zlib';
 import { Failure } from '../core/failure.ts';
 import type { RestorePlan } from '../core/restore-plan.ts';
 import { errorCode, syncDirectory } from '../system/files.ts';
-import { run } from '../system/process.ts';
+import { FileSystemSync } from './file-system-sync.ts';
 import { FileWriter, type WritingFile } from './file-writer.ts';
 import { ManifestReader } from './manifest-reader.ts';
 import type { TarMember } from './tar-header.ts';
@@ -44,7 +44,7 @@ const droppedNames: ReadonlySet<string> = new Set([
 const largestKept = 4 * 1024 * 1024;
 /** Castagnoli's polynomial, reversed. */
 const crc32c = 0x82f63b78;
-const decompressedChunk = 512 * 1024;
+const decompressedChunk = 256 * 1024;
 
 /**
  * Unpacks a base backup while it is read, and compares every file with the manifest that PostgreSQL made for it. All of it is
@@ -55,10 +55,15 @@ const decompressedChunk = 512 * 1024;
 export async function unpackBackup(request: UnpackRequest): Promise<void> {
   const { directories, archives, manifest, signal } = request;
   const writer = new FileWriter();
+  const sync = new FileSystemSync([
+    directories.data,
+    ...(directories.wal === null ? [] : [directories.wal]),
+    ...directories.tablespaces.map(({ location }) => location),
+  ]);
   const rows = manifest === undefined ? undefined : new ManifestReader(manifest());
   const kept = new Map<string, Buffer>();
   try {
-    const state: UnpackState = { request, writer, rows, kept, crc: await createCRC32(crc32c), unpacked: 0 };
+    const state: UnpackState = { request, writer, sync, rows, kept, crc: await createCRC32(crc32c), unpacked: 0 };
     for (const { oid, body } of archives) {
       const root = oid === null ? directories.data : locationOf(directories, oid);
       await readTar(decompressed(stoppable(body(), signal)), new ArchiveSink(state, root, oid));
@@ -67,12 +72,12 @@ export async function unpackBackup(request: UnpackRequest): Promise<void> {
     await writer.finish();
   } finally {
     await writer.abandon();
+    await sync.settle();
     await rows?.close();
   }
   await linkTablespaces(directories, kept.get(tablespaceMap));
   await request.beforeControlFile(kept);
-  const places = [directories.data, ...(directories.wal === null ? [] : [directories.wal])];
-  await syncFileSystems([...places, ...directories.tablespaces.map(({ location }) => location)]);
+  await sync.finish();
   const control = kept.get(controlFile);
   if (control === undefined) throw new Failure('damaged', 'the backup holds no control file');
   await placeControlFile(directories.data, control);
@@ -81,6 +86,7 @@ export async function unpackBackup(request: UnpackRequest): Promise<void> {
 interface UnpackState {
   readonly request: UnpackRequest;
   readonly writer: FileWriter;
+  readonly sync: FileSystemSync;
   readonly rows: ManifestReader | undefined;
   readonly kept: Map<string, Buffer>;
   readonly crc: Awaited<ReturnType<typeof createCRC32>>;
@@ -117,10 +123,11 @@ class ArchiveSink implements TarSink {
   }
 
   async data(bytes: Buffer): Promise<void> {
-    const { crc, rows, request } = this.#state;
+    const { crc, rows, request, sync } = this.#state;
     if (rows !== undefined) crc.update(bytes);
     this.#state.unpacked += bytes.length;
     request.report(this.#state.unpacked);
+    sync.written(this.#state.unpacked);
     this.#memory?.push(bytes);
     await this.#file?.write(bytes);
   }
@@ -230,11 +237,4 @@ async function writeDurably(path: string, contents: Buffer, flags: 'w' | 'wx'): 
   } finally {
     await handle.close();
   }
-}
-
-const syncTimeoutMs = 3_600_000;
-
-/** Makes everything on the file systems of some directories durable, which is far quicker than file by file. */
-async function syncFileSystems(directories: readonly string[]): Promise<void> {
-  await run('sync', ['--file-system', '--', ...new Set(directories)], { timeoutMs: syncTimeoutMs });
 }
