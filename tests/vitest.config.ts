@@ -17,7 +17,7 @@ export default defineConfig({
   cacheDir: join(tmpdir(), 'landscape-backup-vitest'),
   test: {
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     globalSetup: ['tests/setup/global.ts'],

@@ -11,7 +11,7 @@ import { jobContext } from './job-context.ts';
 import type { Machine, TestCluster } from './machine.ts';
 
 /** Short enough for a test, with the order of magnitude between call and total kept. */
-export const shortPatience: RestorePatience = {
+const shortPatience: RestorePatience = {
   callSeconds: 1,
   firstPauseMs: 200,
   longestPauseMs: 500,

@@ -72,7 +72,7 @@ async function attempt(run: RestoreRun, file: string | undefined): Promise<Recov
  * Compares where the new timeline leaves the old one with the plan; gives back that place. Being out of recovery alone proves
  * nothing: below 13 PostgreSQL promotes at the end of the WAL when it has not found its target.
  */
-export function proveReached(plan: RestorePlan, { timeline, history }: Omit<WritingPlace, 'lsn'>): bigint {
+function proveReached(plan: RestorePlan, { timeline, history }: Omit<WritingPlace, 'lsn'>): bigint {
   const last = history.at(-1);
   const wanted = plan.switchLsn === null ? `${formatLsn(plan.after)} or later` : formatLsn(plan.switchLsn);
   const where = last === undefined ? `on timeline ${timeline}` : `timeline ${last.parent} at ${formatLsn(last.at)}`;

@@ -8,7 +8,7 @@ import { readJson, writeJson } from '../../system/files.ts';
 import { makePrivateFolder, ownerStateSchema, type UnitFolder } from '../../system/home.ts';
 
 /** The stages of a restore in their order. Each is declared before it begins, and may run twice. */
-export const restoreStages = [
+const restoreStages = [
   'begin',
   'fence',
   'claim',
@@ -24,7 +24,7 @@ export const restoreStages = [
 export type RestoreStage = (typeof restoreStages)[number];
 
 /** `<unit folder>/restore/state.json`: how far the restore on this unit is, and what must be put back if it is abandoned. */
-export const restoreStateSchema = z.object({
+const restoreStateSchema = z.object({
   format: z.literal(1),
   planId: z.string(),
   startedAt: instantSchema,
