@@ -1,5 +1,6 @@
 import { execa } from 'execa';
-import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { statfsSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -42,10 +43,11 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
   });
 
   /** Takes all room but some bytes. */
-  async function fill(leaveBytes: number): Promise<string> {
-    const { bavail, bsize } = await statfs(disk);
+  function fill(leaveBytes: number): string {
+    // At once: nobody else may take or give room in between.
+    const { bavail, bsize } = statfsSync(disk);
     const filler = join(disk, '.filler');
-    await writeFile(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+    writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
     return filler;
   }
 
@@ -56,7 +58,7 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
   }
 
   test('before a backup is told, and nothing is begun', async () => {
-    const filler = await fill(4_000_000);
+    const filler = fill(4_000_000);
 
     await expect(takeBackup(backupContext(archived), { trigger: 'person' })).rejects.toMatchObject({
       kind: 'unavailable',
@@ -68,7 +70,7 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
   });
 
   test('in the middle of a backup ends it, gives its room back, and the next one succeeds', async () => {
-    let filler: Promise<string> | undefined;
+    let filler: string | undefined;
     const context = backupContext(archived);
     const failing = takeBackup(
       {
@@ -89,7 +91,7 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
     expect(await objectsOfBackups()).toEqual([]);
     expect((await readJournal(archived.unit)).at(-1)).toMatchObject({ outcome: 'failed' });
 
-    await rm((await filler) ?? '');
+    await rm(filler ?? '');
     const backup = await takeBackup(context, { trigger: 'retry' });
     await proveBackup(archived, backup);
   });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -137,6 +138,7 @@ test('a segment that PostgreSQL believes archived and nobody stored is a hole, r
   expect(await findHoles(await context(), archived.repository)).toEqual([]);
   await archived.server.sql("alter system set archive_command = '/bin/true'");
   await archived.server.sql('select pg_reload_conf()');
+  await sleep(1000); // The archiver hears of it in its own time.
   await archived.server.sql('select txid_current()');
   const lost = await segment();
   await turn();
@@ -147,6 +149,7 @@ test('a segment that PostgreSQL believes archived and nobody stored is a hole, r
     .toContain(`${lost}.done`);
   await archived.server.sql('alter system reset archive_command');
   await archived.server.sql('select pg_reload_conf()');
+  await sleep(1000);
   await turn();
 
   const found = await findHoles(await context(), archived.repository);
