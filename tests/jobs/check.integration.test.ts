@@ -130,7 +130,7 @@ test('without a backup the status says so; with one it says from when to when, a
 });
 
 test('a segment that PostgreSQL believes archived and nobody stored is a hole, recorded once, until a backup answers it', async () => {
-  const segment = async () => await archived.server.sql('select pg_walfile_name(pg_current_wal_lsn())');
+  const segment = async () => await archived.server.sql('select pg_walfile_name(pg_current_wal_insert_lsn())');
   const turn = async () => {
     await archived.server.sql('select txid_current(); select pg_switch_wal()');
   };

@@ -53,7 +53,7 @@ async function promote(): Promise<void> {
   await copy.start();
   await copy.sql('select pg_promote()');
   const segment = await original.server.sql(
-    'select txid_current(); select pg_walfile_name(pg_current_wal_lsn()); select pg_switch_wal()',
+    'select txid_current(); select pg_walfile_name(pg_current_wal_insert_lsn()); select pg_switch_wal()',
   );
   const name = segment.split('\n')[1] ?? '';
   await expect
