@@ -75,7 +75,7 @@ export async function findCluster(named: string | undefined, configured: readonl
   const labels = clusters.map(({ label }) => label).join(', ');
   const wanted = named ?? (configured.length === 1 ? configured[0] : undefined);
   if (wanted !== undefined) {
-    const found = clusters.find(({ label }) => label === wanted.replace('-', '/'));
+    const found = clusters.find(({ label, unit }) => label === wanted || unit === wanted);
     if (found !== undefined) return found;
     throw new Failure('usage', `there is no cluster ${wanted} on this machine`, {
       hint: labels === '' ? 'pg_lsclusters shows none.' : `pg_lsclusters shows ${labels}.`,
