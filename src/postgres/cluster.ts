@@ -36,8 +36,9 @@ const listedSchema = z.array(
     configdir: z.string().optional(),
     socketdir: z.string().optional(),
     logfile: z.string().optional(),
-    owneruid: z.union([z.number(), z.string()]).transform(Number).optional(),
-    ownergid: z.union([z.number(), z.string()]).transform(Number).optional(),
+    // Null where the data directory is not there, or can't be looked at.
+    owneruid: z.union([z.number(), z.string()]).transform(Number).nullish(),
+    ownergid: z.union([z.number(), z.string()]).transform(Number).nullish(),
   }),
 );
 
@@ -51,7 +52,7 @@ export async function listClusters(): Promise<readonly Cluster[]> {
 async function toCluster(listed: z.infer<typeof listedSchema>[number]): Promise<Cluster> {
   const { version: major, cluster: name } = listed;
   const configDirectory = listed.configdir ?? join(environment.clusterConfigurationRoot(), major, name);
-  const owner = listed.owneruid === undefined ? await stat(configDirectory) : undefined;
+  const owner = typeof listed.owneruid !== 'number' ? await stat(configDirectory) : undefined;
   return {
     major,
     name,

@@ -31,12 +31,17 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Runs a program and measures its wall time and the resident memory of it and its children, ten times a second. */
+/**
+ * Runs a program and measures its wall time and the resident memory of it and its children, ten times a second.
+ *
+ * With `phase` the time is that of one phase, as the program's progress tells it.
+ */
 async function measure(
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-): Promise<Measured & { stdout: string }> {
+  phase?: string,
+): Promise<Measured> {
   await execa('sync', []);
   const began = performance.now();
   const child = execa(command, args, { env, cwd: '/', stdin: 'ignore' });
@@ -46,12 +51,19 @@ async function measure(
       peakKiB = Math.max(peakKiB, found);
     });
   }, 100);
+  const phases = new Map<string, number>();
   try {
-    const { stdout } = await child;
-    return { seconds: (performance.now() - began) / 1000, peakMiB: peakKiB / 1024, stdout };
+    for await (const line of child.iterable({ from: 'stderr' })) {
+      const told = /"phase":"([^"]*)"/.exec(line)?.[1];
+      if (told !== undefined && !phases.has(told)) phases.set(told, performance.now());
+    }
+    await child;
   } finally {
     clearInterval(timer);
   }
+  const from = phase === undefined ? began : (phases.get(phase) ?? Number.NaN);
+  const next = phase === undefined ? performance.now() : [...phases.values()].find((at) => at > from);
+  return { seconds: ((next ?? Number.NaN) - from) / 1000, peakMiB: peakKiB / 1024 };
 }
 
 async function peakOfTree(pid: number): Promise<number> {
@@ -130,7 +142,7 @@ async function benchData(machine: Machine, kind: 'well' | 'badly'): Promise<void
   say(
     `\n== ${kind} compressible data, ${size.toFixed(1)} GiB, ${availableParallelism()} cores, medians of ${runs} pairs (minimum to maximum)`,
   );
-  const theirs = pgbackrest(machine, server, repo, kind);
+  const theirs = await pgbackrest(machine, server, repo, kind);
   await asOwner('pgbackrest', [...theirs, 'stanza-create']);
 
   await compare(
@@ -140,55 +152,66 @@ async function benchData(machine: Machine, kind: 'well' | 'badly'): Promise<void
     async () => await measure(...runAsOwner('pgbackrest', [...theirs, '--type=full', '--start-fast', 'backup']), {}),
   );
 
-  const restore = ['restore', '--to', 'backup', '--in-place', '--discard-old', ...at];
+  const spare = await machine.createCluster(`spare-${kind}`, { segmentMiB: 16, settings: { fsync: 'on' } });
+  const copy = ['restore', '--to', 'backup', '--discard-old', '--home', home, '--cluster', spare.cluster.label];
+  const empty = join(machine.root, 'data', `theirs-${kind}`);
   await compare(
-    'restore to the end of the backup, with fsync and verification',
+    'unpacking a backup into place, verified and durable (ours: that phase of the restore; theirs: their restore command)',
     'at most 0.9',
     async () => {
-      const { stdout } = await execa(ours, [...restore, '--format', 'json'], { env: machine.env, cwd: '/' });
+      const { stdout } = await execa(ours, [...copy, '--format', 'json'], { env: machine.env, cwd: '/' });
       const { plan } = planSchema.parse(JSON.parse(stdout));
-      return await measure(ours, [...restore, `--confirm=${plan.id}`], machine.env);
-    },
-    async () => {
-      await server.stop();
-      await asOwner('find', [server.cluster.dataDirectory, '-mindepth', '1', '-delete']);
-      const measured = await measure(
-        ...runAsOwner('sh', [
-          '-c',
-          `pgbackrest ${theirs.join(' ')} --type=immediate --target-action=promote restore && pg_ctlcluster 15 ${server.cluster.name} start && until ! psql -h ${server.cluster.socketDirectory} -p ${server.cluster.port} -Atc 'select pg_is_in_recovery()' | grep -q t; do sleep 0.05; done`,
-        ]),
-        machine.env,
-      );
+      const confirmed = [...copy, `--confirm=${plan.id}`, '--format', 'json'];
+      const measured = await measure(ours, confirmed, machine.env, 'unpacking the backup');
+      await spare.stop('immediate');
       return measured;
     },
+    async () => {
+      await rm(empty, { recursive: true, force: true });
+      await mkdir(empty, { mode: 0o700 });
+      await asRoot('chown', ['postgres', empty]);
+      return await measure(...runAsOwner('pgbackrest', [...theirs, `--pg1-path=${empty}`, 'restore']), {});
+    },
   );
+  await rm(empty, { recursive: true, force: true });
+  await rm(spare.cluster.dataDirectory, { recursive: true, force: true });
   await server.stop('immediate');
   await rm(join(machine.root, 'data', `bench-${kind}`), { recursive: true, force: true });
   for (const name of await readdir(machine.destination)) await rm(join(machine.destination, name), { recursive: true });
   await rm(repo, { recursive: true });
 }
 
-function pgbackrest(machine: Machine, server: TestCluster, repo: string, kind: string): readonly string[] {
+/** Writes the peer's configuration and gives back the arguments that every call of it takes. */
+async function pgbackrest(
+  machine: Machine,
+  server: TestCluster,
+  repo: string,
+  kind: string,
+): Promise<readonly string[]> {
   const { dataDirectory, socketDirectory, port } = server.cluster;
-  const spool = join(machine.root, 'log');
-  return [
-    `--stanza=bench-${kind}`,
-    `--pg1-path=${dataDirectory}`,
-    `--pg1-socket-path=${socketDirectory}`,
-    `--pg1-port=${port}`,
-    `--repo1-path=${repo}`,
-    '--repo1-retention-full=2',
-    '--compress-type=zst',
-    '--compress-level=1',
-    `--process-max=${availableParallelism()}`,
-    `--lock-path=${spool}`,
-    `--log-path=${spool}`,
-    `--spool-path=${spool}`,
-    '--log-level-console=off',
-    '--log-level-file=off',
-    '--no-archive-check',
-    '--no-archive-mode-check',
+  const [config, own] = [join(machine.root, `pgbackrest-${kind}.conf`), join(machine.root, 'log')];
+  const lines = [
+    '[global]',
+    `repo1-path=${repo}`,
+    'repo1-retention-full=2',
+    'compress-type=zst',
+    'compress-level=1',
+    `process-max=${availableParallelism()}`,
+    `lock-path=${own}`,
+    `log-path=${own}`,
+    `spool-path=${own}`,
+    'log-level-console=error',
+    'log-level-file=off',
+    'archive-check=n',
+    'archive-mode-check=n',
+    `[bench-${kind}]`,
+    `pg1-path=${dataDirectory}`,
+    `pg1-socket-path=${socketDirectory}`,
+    `pg1-port=${port}`,
+    '',
   ];
+  await writeFile(config, lines.join('\n'));
+  return [`--config=${config}`, `--stanza=bench-${kind}`];
 }
 
 function runAsOwner(command: string, args: readonly string[]): [string, readonly string[]] {

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -146,6 +146,26 @@ test('a named moment comes back in place, the cluster goes on as the owner, and 
   expect(await command(['backup', ...onProduction])).toMatchObject({ exitCode: 0 });
 });
 
+test('a cluster whose data directory is lost comes back in place, by the plan for the end of its WAL', async () => {
+  await production.sql(`insert into account (name, title) values ('late', 'just before')`, 'landscape-standalone-main');
+  const segment = await production.sql('select pg_walfile_name(pg_current_wal_insert_lsn())');
+  await production.sql('select pg_switch_wal()');
+  const stored = async () => (await readdir(machine.destination, { recursive: true })).join(' ');
+  await expect.poll(stored, { timeout: 30_000 }).toContain(`${segment}.zst`);
+  const before = await everyRow(production);
+  await production.stop('immediate');
+  await rm(production.cluster.dataDirectory, { recursive: true });
+
+  const status = await command(['status', ...onProduction]);
+  expect(status).toMatchObject({ exitCode: 12, stdout: expect.stringMatching(/15\/production/) });
+  const target = ['restore', '--in-place', ...onProduction];
+  const { plan } = await json(planSchema, target);
+  const { restored } = await json(restoredSchema, [...target, `--confirm=${plan.id}`]);
+
+  expect(restored.incarnation).toBe(3);
+  expect(await everyRow(production)).toEqual(before);
+});
+
 test('a spare gets a copy, goes back to what it was, gets it again and takes over with a line of its own', async () => {
   await spare.sql('create table of_the_spare (id int);');
   const target = ['restore', '--to', 'backup', ...onSpare];
@@ -178,14 +198,14 @@ test('a spare gets a copy, goes back to what it was, gets it again and takes ove
   await settings(spareHome, { 'restart-postgresql': 'true' });
   expect(await command(['take-over', ...onSpare], spareHome)).toMatchObject({
     exitCode: 0,
-    stdout: expect.stringContaining('now owns incarnation 3'),
+    stdout: expect.stringContaining('now owns incarnation 4'),
   });
   expect(await command(['run-due', ...onSpare], spareHome)).toMatchObject({
     exitCode: 0,
     stdout: expect.stringMatching(/backup \(.*\): done/),
   });
   expect((await command(['list-backups', ...onSpare], spareHome)).stdout).toMatch(
-    /incarnation 3: this unit, continues 2/,
+    /incarnation 4: this unit, continues 3/,
   );
 });
 
