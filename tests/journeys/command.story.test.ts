@@ -1,9 +1,9 @@
-import { execa } from 'execa';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
+import { planSchema, restoredSchema, runCommand, runForJson, writeSettings } from '../setup/command.ts';
 import { createLandscapeDatabases, everyRow } from '../setup/landscape-databases.ts';
 import { makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
 
@@ -29,38 +29,11 @@ afterAll(async () => {
   await machine.destroy();
 });
 
-async function settings(home: string, more: Readonly<Record<string, string>>): Promise<void> {
-  const all = { destination: machine.destination, ...more };
-  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\n`);
-  await writeFile(join(home, 'settings.yaml'), lines.join(''), { mode: 0o644 });
-}
-
-interface Said {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the installed command as an administrator does: as root where the tests run as root. */
-async function command(args: readonly string[], home = machine.home): Promise<Said> {
-  const { exitCode, stdout, stderr } = await execa(
-    join(machine.runtime, 'bin', 'landscape-backup'),
-    [...args, '--home', home],
-    {
-      env: machine.env,
-      cwd: '/',
-      reject: false,
-    },
-  );
-  return { exitCode: exitCode ?? -1, stdout, stderr };
-}
-
-/** Runs it, holds that it succeeded, and gives back its JSON. */
-async function json<S extends z.ZodType>(schema: S, args: readonly string[], home?: string): Promise<z.output<S>> {
-  const { exitCode, stdout, stderr } = await command([...args, '--format', 'json'], home);
-  expect(exitCode, `${stdout}\n${stderr}`).toBe(0);
-  return schema.parse(JSON.parse(stdout));
-}
+const settings = async (home: string, more: Readonly<Record<string, string>>) =>
+  await writeSettings(machine, home, more);
+const command = async (args: readonly string[], home?: string) => await runCommand(machine, args, home);
+const json = async <S extends z.ZodType>(schema: S, args: readonly string[], home?: string) =>
+  await runForJson(machine, schema, args, home);
 
 /** Every object of the repository but production's WAL, which goes on arriving, with the SHA-256 of its bytes. */
 async function objects(): Promise<readonly string[]> {
@@ -77,9 +50,6 @@ async function objects(): Promise<readonly string[]> {
   }
   return lines;
 }
-
-const planSchema = z.object({ plan: z.looseObject({ id: z.string(), claims: z.number().nullable() }) });
-const restoredSchema = z.object({ restored: z.object({ incarnation: z.number().nullable(), oldKept: z.boolean() }) });
 
 const onProduction = ['--cluster', '15/production'];
 const onSpare = ['--cluster', '15/spare'];
@@ -132,7 +102,7 @@ test('a named moment comes back in place, the cluster goes on as the owner, and 
   expect(plan.claims).toBe(2);
   const { restored } = await json(restoredSchema, [...target, `--confirm=${plan.id}`]);
 
-  expect(restored).toEqual({ incarnation: 2, oldKept: true });
+  expect(restored).toMatchObject({ incarnation: 2, oldKept: true });
   expect(await everyRow(production)).toEqual(before);
   expect(await production.sql('show archive_mode')).toBe('on');
   const listed = await command(['remove-old', ...onProduction]);

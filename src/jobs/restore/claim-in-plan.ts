@@ -1,6 +1,6 @@
 import { claimIncarnation } from '../../repository/incarnations.ts';
-import { randomName } from '../../system/files.ts';
-import { readOwnerState, writeOwnerState } from '../../system/home.ts';
+import { randomName, writeJson } from '../../system/files.ts';
+import { pinSchema, readOwnerState, writeOwnerState } from '../../system/home.ts';
 import type { RestoreRun } from './restore-context.ts';
 
 /**
@@ -19,6 +19,8 @@ export async function claimInPlan({ context, kept: { plan } }: RestoreRun): Prom
   if (!isSame || own.incarnation !== plan.claims) {
     await writeOwnerState(unit, { ownerId, systemIdentifier, incarnation: plan.claims });
   }
+  // A spare that only restores has no pin, and `archive-wal` writes to the pinned repository alone.
+  await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url: repository.storage.url });
   await claimIncarnation(repository, systemIdentifier, plan.claims, {
     format: 1,
     ownerId,
