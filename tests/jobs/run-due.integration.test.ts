@@ -9,11 +9,13 @@ import { readControlData } from '../../src/postgres/control-data.ts';
 import { readCatalogue } from '../../src/repository/catalogue.ts';
 import { layout } from '../../src/repository/layout.ts';
 import { appendRecord } from '../../src/repository/records.ts';
+import { openRepository } from '../../src/repository/repository.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import { readJournal } from '../../src/system/journal.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner } from '../setup/machine.ts';
 import { until } from '../setup/wait.ts';
+import { watch } from './prune-site.ts';
 
 let archived: ArchivedCluster;
 /** The machine's clock, as far ahead as a test wants it. */
@@ -145,23 +147,15 @@ test('a prune deletes a real backup and the WAL before the one that stays', asyn
 
 test('a backup that a prune has taken for dead fails at its end and leaves no record', async () => {
   const before = (await incarnation()).backups.length;
-  let marking: Promise<unknown> | undefined;
-  const context = {
-    ...backupContext(archived),
-    progress: ({ phase }: { readonly phase: string }) => {
-      if (phase === 'copying the cluster') marking ??= condemnRunning();
-    },
-  };
-  const condemnRunning = async () => {
-    await until('the first part is stored', async () => (await incarnation()).unfinished.length > 0);
-    for (const { id } of (await incarnation()).unfinished) {
-      const mark = { format: 1, mark: 'deleting', at: new Date(), why: 'silent for a day' } as const;
-      await appendRecord(archived.repository, `${layout.marks(archived.place)}${id}/`, markSchema, mark);
-    }
-  };
+  const storage = watch(archived.repository.storage, async (call, key) => {
+    const id = /\/base\/([^/]+)\/base\.tar\.zst\.00001$/.exec(key)?.[1];
+    if (call !== 'put' || id === undefined) return;
+    const mark = { format: 1, mark: 'deleting', at: new Date(), why: 'silent for a day' } as const;
+    await appendRecord(archived.repository, `${layout.marks(archived.place)}${id}/`, markSchema, mark);
+  });
+  const context = { ...backupContext(archived), repository: await openRepository(storage, undefined) };
 
   await expect(takeBackup(context, { trigger: 'person' })).rejects.toMatchObject({ kind: 'conflict' });
-  await marking;
 
   expect((await incarnation()).backups).toHaveLength(before);
 });
