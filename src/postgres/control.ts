@@ -60,8 +60,12 @@ async function isRunning(cluster: Pick<Cluster, 'major' | 'name'>): Promise<bool
 }
 
 async function accepts(cluster: Cluster): Promise<boolean> {
-  const asked = ['-q', '-h', cluster.socketDirectory, '-p', String(cluster.port)];
-  const { exitCode } = await run(`${cluster.binaries}/pg_isready`, asked, { answers: [1, 2, 3] });
+  const asked = ['-q', '-h', cluster.socketDirectory, '-p', String(cluster.port), '-d', 'postgres'];
+  const probe = [`${cluster.binaries}/pg_isready`, ...asked];
+  // Root has no role: the server would write each question into its log as a failure.
+  const ids = ['--reuid', String(cluster.ownerUid), '--regid', String(cluster.ownerGid), '--clear-groups', '--'];
+  const [command = '', ...args] = process.geteuid?.() === 0 ? ['setpriv', ...ids, ...probe] : probe;
+  const { exitCode } = await run(command, args, { answers: [1, 2, 3] });
   return exitCode === 0;
 }
 
