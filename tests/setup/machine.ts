@@ -153,7 +153,9 @@ async function createCluster(root: string, name: string, options: ClusterOptions
     cluster,
     look,
     start: async () => {
-      await asOwner('pg_ctlcluster', [major, name, 'start']);
+      // 2: it runs already, started by whoever was killed a moment ago.
+      const { exitCode, stderr } = await asOwner('pg_ctlcluster', [major, name, 'start'], { reject: false });
+      if (exitCode !== 0 && exitCode !== 2) throw new Error(`${major}/${name} did not start: ${stderr}`);
     },
     stop: async (mode = 'fast') => {
       await asOwner('pg_ctlcluster', [major, name, 'stop', '-m', mode], { reject: false });
