@@ -1,5 +1,6 @@
 import type { Backup } from './backup.ts';
 import { formatLsn } from './lsn.ts';
+import { formatBytes } from './words.ts';
 import type { RestorePlan, RestoreTarget } from './restore-plan.ts';
 
 /** What the text says besides the plan itself. */
@@ -42,14 +43,14 @@ function comesBack(plan: RestorePlan, { backup, now }: PlanFacts): readonly stri
   const label = backup.label === '' ? '' : ` "${backup.label}"`;
   const lines = [
     `cluster ${plan.systemIdentifier}, incarnation ${plan.incarnation}, timeline ${plan.timeline}, from ${plan.url}`,
-    `backup ${plan.backup.id}${label}${plan.backup.incarnation === plan.incarnation ? '' : ` of incarnation ${plan.backup.incarnation}`}, ${age(now, backup.stoppedAt)} old, ${size(backup.plainBytes)}`,
+    `backup ${plan.backup.id}${label}${plan.backup.incarnation === plan.incarnation ? '' : ` of incarnation ${plan.backup.incarnation}`}, ${age(now, backup.stoppedAt)} old, ${formatBytes(backup.plainBytes)}`,
     `to ${targetText(plan.target)}`,
     stopText(plan),
   ];
   const segments = plan.service.segments.reduce((sum, { first, last }) => sum + last - first + 1, 0);
   if (segments > 0)
     lines.push(
-      `by ${segments} WAL segments (${size(segments * plan.segmentSize)}), each fetched and verified for this plan`,
+      `by ${segments} WAL segments (${formatBytes(segments * plan.segmentSize)}), each fetched and verified for this plan`,
     );
   lines.push(
     plan.restoredTo === null
@@ -102,7 +103,7 @@ function overwritten(plan: RestorePlan, { running, room }: PlanFacts): readonly 
       : 'the old contents are set aside in the same place: landscape-backup abandon-restore puts them back, remove-old deletes them',
     ...room.map(
       ({ directories, neededBytes, freeBytes }) =>
-        `needs ${size(neededBytes)} of ${size(freeBytes)} at ${directories.join(', ')}`,
+        `needs ${formatBytes(neededBytes)} of ${formatBytes(freeBytes)} at ${directories.join(', ')}`,
     ),
   ];
 }
@@ -129,18 +130,6 @@ function afterwards(plan: RestorePlan): readonly string[] {
   return [`${who} as incarnation ${plan.claims}, archiving from its first start without a gap`];
 }
 
-function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
-}
-
-/** A span in the two units that matter. */
 function age(now: Date, then: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - then.getTime()) / 1000));
   if (seconds < 120) return `${seconds} seconds`;
