@@ -4,12 +4,26 @@ import type { ReportProgress } from '../jobs/job-progress.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { makeControl } from '../postgres/control.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
-import { machineClock } from '../system/clock.ts';
+import { machineClock, type Clock } from '../system/clock.ts';
 import { readPin, readSettings, unitFolder } from '../system/home.ts';
-import { machineIdentity } from '../system/identity.ts';
+import { readIdentity } from '../system/identity.ts';
 
 /** What every verb starts from: a job's context, and where to tell how far it is. */
 export interface Context extends JobContext {
+  readonly signal: AbortSignal;
+  readonly progress: ReportProgress;
+}
+
+/** What a verb that runs as root starts from. It touches no destination of a cluster and opens nothing that its owner can write. */
+export interface RootContext {
+  readonly home: string;
+  /** Where the fronts lie, by the path that stays the same when a new version is installed. */
+  readonly runtime: string;
+  /** How this very program is called, as the beginning of an argument list. */
+  readonly program: readonly string[];
+  /** The cluster that the command line names. */
+  readonly cluster: string | undefined;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly progress: ReportProgress;
 }
@@ -28,7 +42,7 @@ export async function makeContext(
     cluster,
     unit: unitFolder(options.home, cluster.unit),
     clock: machineClock,
-    identity: await machineIdentity(cluster.unit),
+    identity: await readIdentity(options.home, cluster.unit),
     control: makeControl(),
     ...tell,
   };

@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes, Failure } from '../core/failure.ts';
-import type { Context } from './context.ts';
+import type { Context, RootContext } from './context.ts';
 import type { Format, Result } from './output.ts';
 
 /** The options that every verb takes. */
@@ -10,16 +10,30 @@ interface GlobalOptions {
   readonly format: Format;
 }
 
-/** A verb as its file gives it: how it is called and what it does. */
-export interface Verb {
+/** How a verb is called. */
+interface VerbShape {
   readonly name: string;
   readonly summary: string;
   /** Shown below the options in `--help`: what it does, what to do next, examples. */
   readonly help: string;
   readonly arguments?: readonly { readonly name: string; readonly description: string }[];
   readonly options?: readonly Option[];
+}
+
+/** A verb about one cluster: it runs as the cluster's owner, whom root's process becomes. */
+interface OwnerVerb extends VerbShape {
+  readonly as?: 'owner';
   run(context: Context, options: Readonly<Record<string, unknown>>, args: readonly string[]): Promise<Result>;
 }
+
+/** A verb about the machine: it runs as root and needs no cluster. */
+interface RootVerb extends VerbShape {
+  readonly as: 'root';
+  run(context: RootContext, options: Readonly<Record<string, unknown>>, args: readonly string[]): Promise<Result>;
+}
+
+/** A verb as its file gives it: how it is called and what it does. */
+export type Verb = OwnerVerb | RootVerb;
 
 /** What the command line asks for, parsed but not yet run. */
 export interface Request {
@@ -96,7 +110,10 @@ function globalOptions(): readonly Option[] {
   return [
     new Option('--cluster <version/name>', 'the cluster that is meant, as pg_lsclusters shows it: 15/main'),
     new Option('--format <format>', 'how to tell the result').choices(['text', 'json']).default('text'),
-    new Option('--home <directory>', 'where settings and local state live (default: /var/lib/landscape-backup)'),
+    new Option(
+      '--home <directory>',
+      'where settings and local state live (default: /var/lib/landscape-backup, or the only unit below it)',
+    ),
   ];
 }
 

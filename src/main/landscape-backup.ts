@@ -1,15 +1,17 @@
 import { join } from 'node:path';
-import { exitCodes, toFailure } from '../core/failure.ts';
+import { exitCodes, Failure, toFailure } from '../core/failure.ts';
 import { makeContext } from '../commands/context.ts';
 import { makeOutput } from '../commands/output.ts';
 import { runAsOwner } from '../commands/owner-process.ts';
 import { parseCommandLine, type Request } from '../commands/program.ts';
 import { verbs } from '../commands/verbs.ts';
-import { environment } from '../system/environment.ts';
+import type { JobProgress } from '../jobs/job-progress.ts';
+import { machineClock } from '../system/clock.ts';
+import { findHome, lastingRuntime } from '../system/find-home.ts';
 import { hasParent } from '../system/process.ts';
 import { version } from '../core/version.ts';
 
-/** `landscape-backup`: what administrators type. Started as root it goes on as the cluster's owner. */
+/** `landscape-backup`: what administrators type. Started as root it goes on as the cluster's owner, unless the verb is root's. */
 async function main(argv: readonly string[]): Promise<number> {
   const wantsJson = argv.includes('json') || argv.includes('--format=json');
   let output = makeOutput(wantsJson ? 'json' : 'text', process.stdout, process.stderr);
@@ -28,33 +30,43 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(
-  { verb, global, options, args }: Request,
-  argv: readonly string[],
-  output: ReturnType<typeof makeOutput>,
-): Promise<number> {
-  const home = global.home ?? environment.home();
-  if (process.geteuid?.() === 0) {
-    return await runAsOwner([process.execPath, ...process.execArgv, process.argv[1] ?? ''], argv, {
-      home,
-      cluster: global.cluster,
-    });
+async function run(request: Request, argv: readonly string[], output: ReturnType<typeof makeOutput>): Promise<number> {
+  const { verb, global, options, args } = request;
+  const home = global.home ?? (await findHome());
+  const program = [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot && verb.as !== 'root') {
+    // The child is told where: what an owner can see below /var/lib need not be what root sees.
+    const named = global.home === undefined ? [...argv.slice(0, 1), '--home', home, ...argv.slice(1)] : argv;
+    return await runAsOwner(program, named, { home, cluster: global.cluster });
   }
   process.umask(0o007);
+  const tell = { signal: stopSignal(), progress: (progress: JobProgress) => output.progress(progress) };
+  const runtime = await lastingRuntime(join(import.meta.dirname, '..'));
+  const start = { home, runtime, cluster: global.cluster };
+  let result;
+  if (verb.as === 'root') {
+    if (!isRoot) {
+      throw new Failure('refused', `landscape-backup ${verb.name} works as root only`, {
+        hint: `sudo landscape-backup ${argv.join(' ')}`,
+      });
+    }
+    result = await verb.run({ ...start, program, clock: machineClock, ...tell }, options, args);
+  } else {
+    result = await verb.run(await makeContext(start, tell), options, args);
+  }
+  output.result(result);
+  return result.exitCode ?? 0;
+}
+
+function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       stop.abort(new Error(`stopped by ${signal}`));
     });
   }
-  const runtime = join(import.meta.dirname, '..');
-  const context = await makeContext(
-    { home, runtime, cluster: global.cluster },
-    { signal: stop.signal, progress: (progress) => output.progress(progress) },
-  );
-  const result = await verb.run(context, options, args);
-  output.result(result);
-  return result.exitCode ?? 0;
+  return stop.signal;
 }
 
 // The natural end flushes both streams; a channel to a parent would keep the process alive.

@@ -1,7 +1,7 @@
 /** The environment variables that programs of ours read; the only file that touches `process.env`. */
 export const environment = {
-  /** Where local state lives unless `--home` says otherwise. */
-  home: (): string => process.env['LANDSCAPE_BACKUP_HOME'] ?? '/var/lib/landscape-backup',
+  /** Where local state lives unless `--home` says otherwise; without it the machine is looked at. */
+  home: (): string | undefined => process.env['LANDSCAPE_BACKUP_HOME'],
   /** Where postgresql-common keeps clusters' configuration; its own variable. */
   clusterConfigurationRoot: (): string => process.env['PG_CLUSTER_CONF_ROOT'] ?? '/etc/postgresql',
 } as const;

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { Failure } from '../core/failure.ts';
 import { readText } from './files.ts';
+import { readUnitIdentity } from './unit-identity.ts';
 
 /** The names by which the repository knows a unit. */
 export interface Identity {
@@ -11,8 +12,13 @@ export interface Identity {
 
 const machineIdFile = '/etc/machine-id';
 
-/** Without Juju a machine is its own model, its host name the application, and each cluster (`15-main`) a unit. */
-export async function machineIdentity(unit: string): Promise<Identity> {
+/**
+ * The names of a home's unit: Juju's where a charm wrote them. Without Juju a machine is its own model, its host name the
+ * application, and each cluster (`15-main`) a unit.
+ */
+export async function readIdentity(home: string, unit: string): Promise<Identity> {
+  const known = await readUnitIdentity(home);
+  if (known !== undefined) return { model: known.model.uuid, application: known.application, unit: known.unit };
   const model = (await readText(machineIdFile))?.trim();
   if (model === undefined || !/^[0-9a-f]{32}$/.test(model)) {
     throw new Failure('machine', `${machineIdFile} does not hold this machine's id`, {
