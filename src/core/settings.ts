@@ -13,6 +13,10 @@ export interface Settings {
   readonly backupSchedule: Schedule | undefined;
   readonly retentionCount: number;
   readonly retentionDays: number;
+  /** Whether the logs of Landscape go into its file sets. */
+  readonly includeLogs: boolean;
+  /** What else file sets of Landscape units hold. */
+  readonly extraPaths: readonly string[];
   readonly restartPostgresql: boolean;
   /** The clusters to keep, as `15/main`; empty means the machine's only one. */
   readonly clusters: readonly string[];
@@ -53,7 +57,25 @@ const scheduleSchema = z.string().transform((text, context): Schedule | undefine
   return z.NEVER;
 });
 
-/** Every option of the settings file, by its name; the charm's `config.yaml` uses the same names and defaults. */
+const pathsSchema = z.string().transform((text, context): readonly string[] => {
+  const paths = text.split(/\s+/).filter((path) => path !== '');
+  const wrong = paths.find((path) => !isPlainPath(path));
+  if (wrong === undefined) return [...new Set(paths.map((path) => path.replace(/\/$/, '')))];
+  context.addIssue(wrong);
+  return z.NEVER;
+});
+
+/** An absolute path below the root whose every part names something; the last may be followed by a slash. */
+function isPlainPath(path: string): boolean {
+  const parts = path.replace(/\/$/, '').split('/').slice(1);
+  const named = parts.every((part) => part !== '' && part !== '.' && part !== '..');
+  return path.startsWith('/') && parts.length > 0 && named && !path.includes('\0');
+}
+
+/**
+ * Every option of the settings file, by its name. The charm's `config.yaml` has the same names, defaults and rules, all but
+ * `clusters`: a unit knows by its relation which clusters are meant.
+ */
 export const options = {
   destination: option('', 'empty, file:///an/absolute/path or /an/absolute/path', destinationSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
@@ -66,6 +88,8 @@ export const options = {
   ),
   'retention-count': option(7, 'a whole number of backups from 1 to 10000', wholeNumber(1, 10_000)),
   'retention-days': option(7, 'a whole number of days from 0 to 36500', wholeNumber(0, 36_500)),
+  'include-logs': option(false, 'true or false', z.boolean()),
+  'extra-paths': option('', 'empty, or absolute paths without "..", parted by spaces or line ends', pathsSchema),
   'restart-postgresql': option(false, 'true or false', z.boolean()),
   clusters: option([], 'a list of clusters such as 15/main', z.array(z.string().regex(/^\d+(\.\d+)?\/[^/\s]+$/))),
 };
@@ -116,6 +140,8 @@ export function parseSettings(raw: unknown): Settings {
     backupSchedule: take('backup-schedule', options['backup-schedule']),
     retentionCount: take('retention-count', options['retention-count']),
     retentionDays: take('retention-days', options['retention-days']),
+    includeLogs: take('include-logs', options['include-logs']),
+    extraPaths: take('extra-paths', options['extra-paths']),
     restartPostgresql: take('restart-postgresql', options['restart-postgresql']),
     clusters: take('clusters', options.clusters),
   };

@@ -21,6 +21,8 @@ test('what is left out has its default', () => {
     backupSchedule: { expression: '0 2 * * *', zone: undefined },
     retentionCount: 7,
     retentionDays: 7,
+    includeLogs: false,
+    extraPaths: [],
     restartPostgresql: false,
     clusters: [],
   };
@@ -39,6 +41,8 @@ test('every value is taken over', () => {
       'backup-schedule': 'CRON_TZ=Europe/Berlin 30 1 * * 1-5',
       'retention-count': 1,
       'retention-days': 0,
+      'include-logs': true,
+      'extra-paths': '/etc/haproxy /srv/keys/\n/etc/haproxy\n',
       'restart-postgresql': true,
       clusters: ['15/main', '9.6/old'],
     }),
@@ -50,6 +54,8 @@ test('every value is taken over', () => {
     backupSchedule: { expression: '30 1 * * 1-5', zone: 'Europe/Berlin' },
     retentionCount: 1,
     retentionDays: 0,
+    includeLogs: true,
+    extraPaths: ['/etc/haproxy', '/srv/keys'],
     restartPostgresql: true,
     clusters: ['15/main', '9.6/old'],
   });
@@ -92,6 +98,22 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
   ],
   'retention-count': [0, -1, 10_001, 2.5, '7', null, 'all'],
   'retention-days': [-1, 36_501, 0.5, '7', null, 'forever'],
+  'include-logs': ['yes', 'false', 1, null],
+  'extra-paths': [
+    7,
+    true,
+    ['/a'],
+    'etc/x',
+    '/',
+    '//',
+    '/a/../b',
+    '/a/..',
+    '/a/./b',
+    '/a//b',
+    '/a b',
+    '/a,b c',
+    '/a\0b',
+  ],
   'restart-postgresql': ['no', 'false', 0, null],
   clusters: ['15/main', ['main'], ['15/'], ['/main'], ['15/a/b'], ['15/a b'], [15], {}, 7],
 };
@@ -126,9 +148,9 @@ test.each([[[]], ['text'], [7]])('settings that are %j are no list of options', 
 });
 
 test('an option with nothing behind it is empty where it may be, and not its default', () => {
-  const settings = parseSettings({ destination: null, 'backup-schedule': null });
+  const settings = parseSettings({ destination: null, 'backup-schedule': null, 'extra-paths': null });
 
-  expect([settings.destination, settings.backupSchedule]).toEqual([undefined, undefined]);
+  expect([settings.destination, settings.backupSchedule, settings.extraPaths]).toEqual([undefined, undefined, []]);
 });
 
 test.each(['* * * * *', '0 2 * * *', '*/15 0-6,22 1,15 * MON', '0 0 29 2 *', 'CRON_TZ=America/New_York  0 2 * * *'])(
