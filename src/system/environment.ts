@@ -4,4 +4,6 @@ export const environment = {
   home: (): string | undefined => process.env['LANDSCAPE_BACKUP_HOME'],
   /** Where postgresql-common keeps clusters' configuration; its own variable. */
   clusterConfigurationRoot: (): string => process.env['PG_CLUSTER_CONF_ROOT'] ?? '/etc/postgresql',
+  /** Everything, for who is told what to do by variables, as Juju tells a charm. */
+  all: (): Readonly<Record<string, string | undefined>> => ({ ...process.env }),
 } as const;
