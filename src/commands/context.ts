@@ -1,11 +1,11 @@
 import type { JobContext } from '../jobs/job-context.ts';
-import { openSettingsStorage } from '../jobs/job-context.ts';
+import { expectedRepository, openSettingsStorage } from '../jobs/job-context.ts';
 import type { ReportProgress } from '../jobs/job-progress.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { makeControl } from '../postgres/control.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
 import { machineClock, type Clock } from '../system/clock.ts';
-import { readPin, readSettings, unitFolder } from '../system/home.ts';
+import { readSettings, unitFolder } from '../system/home.ts';
 import { readIdentity } from '../system/identity.ts';
 
 /** What every verb starts from: a job's context, and where to tell how far it is. */
@@ -52,8 +52,7 @@ export async function makeContext(
 export async function withRepository<T>(context: Context, work: (repository: Repository) => Promise<T>): Promise<T> {
   const storage = await openSettingsStorage(context);
   try {
-    const pin = await readPin(context.unit);
-    return await work(await openRepository(storage, pin?.repositoryId));
+    return await work(await openRepository(storage, await expectedRepository(context)));
   } finally {
     await storage.close();
   }

@@ -7,6 +7,8 @@ import { Failure } from './failure.ts';
 export interface Settings {
   /** Where the repository lives; `undefined` as long as the option is empty. */
   readonly destination: Destination | undefined;
+  /** The id of the repository that must lie there; `undefined` as long as none was chosen. Written by the charm. */
+  readonly repository: string | undefined;
   readonly walArchiving: boolean;
   readonly archiveTimeoutSeconds: number;
   readonly compressionLevel: number;
@@ -49,6 +51,13 @@ const destinationSchema = z.string().transform((text, context): Destination | un
   return z.NEVER;
 });
 
+const repositoryIdSchema = z.string().transform((text, context): string | undefined => {
+  if (text === '') return undefined;
+  if (/^[0-9a-f]{32}$/.test(text)) return text;
+  context.addIssue('32 hexadecimal digits');
+  return z.NEVER;
+});
+
 const scheduleSchema = z.string().transform((text, context): Schedule | undefined => {
   if (text === '') return undefined;
   const read = readSchedule(text);
@@ -74,10 +83,11 @@ function isPlainPath(path: string): boolean {
 
 /**
  * Every option of the settings file, by its name. The charm's `config.yaml` has the same names, defaults and rules, all but
- * `clusters`: a unit knows by its relation which clusters are meant.
+ * `repository` and `clusters`, which the charm knows by itself.
  */
 export const options = {
   destination: option('', 'empty, file:///an/absolute/path or /an/absolute/path', destinationSchema),
+  repository: option('', 'empty, or the id of the repository that must lie there', repositoryIdSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
   'archive-timeout': option(60, 'a whole number of seconds from 0 (never force) to 86400', wholeNumber(0, 86_400)),
   'compression-level': option(1, 'a whole number from 1 to 19, the level of zstd', wholeNumber(1, 19)),
@@ -134,6 +144,7 @@ export function parseSettings(raw: unknown): Settings {
   };
   return {
     destination: take('destination', options.destination),
+    repository: take('repository', options.repository),
     walArchiving: take('wal-archiving', options['wal-archiving']),
     archiveTimeoutSeconds: take('archive-timeout', options['archive-timeout']),
     compressionLevel: take('compression-level', options['compression-level']),

@@ -17,7 +17,7 @@ import { refuseUnmounted } from '../system/mounts.ts';
 import { checkArchivingIsOurs, checkRoom, checkServer, watchArchiver, type Preflight } from './backup-preflight.ts';
 import { proveWriteOnce } from './check-destination.ts';
 import { readStanding } from './configure.ts';
-import { openSettingsStorage, type JobContext } from './job-context.ts';
+import { expectedRepository, openSettingsStorage, type JobContext } from './job-context.ts';
 import { awaitSegments } from './wal-arrival.ts';
 
 /** How long the walk waits for the segment that it made. */
@@ -126,7 +126,7 @@ class Walk {
 
   async #open(storage: Storage): Promise<readonly [Repository, string]> {
     const pin = await readPin(this.#context.unit);
-    const repository = await openRepository(storage, pin?.repositoryId);
+    const repository = await openRepository(storage, await expectedRepository(this.#context));
     if (pin === undefined) {
       throw new Failure(
         'refused',

@@ -6,10 +6,10 @@ import { claimIncarnation } from '../repository/incarnations.ts';
 import { createRepository, openRepository, type Repository } from '../repository/repository.ts';
 import type { Storage } from '../storage/storage.ts';
 import { randomName, writeJson } from '../system/files.ts';
-import { pinSchema, readPin, writeOwnerState } from '../system/home.ts';
+import { pinSchema, writeOwnerState } from '../system/home.ts';
 import { refuseUnmounted } from '../system/mounts.ts';
 import { configure, readStanding, refuseDuringRestore, type Configured } from './configure.ts';
-import { openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
+import { expectedRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What `init` came to. */
 export interface Initialized extends Configured {
@@ -60,15 +60,15 @@ async function refuseForeign({ cluster, unit, runtime, settings }: JobContext): 
 }
 
 async function openOrCreate(
-  { unit, clock }: JobContext,
+  context: JobContext,
   storage: Storage,
   join: boolean,
 ): Promise<{ repository: Repository; created: boolean }> {
-  if (join) return { repository: await openRepository(storage, undefined), created: false };
-  const pin = await readPin(unit);
-  // Once pinned, a destination that holds nothing is not new: it is not mounted, or it was lost.
-  if (pin !== undefined) return { repository: await openRepository(storage, pin.repositoryId), created: false };
-  return await createRepository(storage, clock.now());
+  if (join) return { repository: await openRepository(storage, context.settings.repository), created: false };
+  const expected = await expectedRepository(context);
+  // Once chosen, a destination that holds nothing is not new: it is not mounted, or it was lost.
+  if (expected !== undefined) return { repository: await openRepository(storage, expected), created: false };
+  return await createRepository(storage, context.clock.now());
 }
 
 /** Claims incarnation 1 of a cluster that nobody knows; gives back its system identifier. */

@@ -7,7 +7,7 @@ import { isSharedFolder } from '../repository/layout.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
-import { makePrivateFolder, settingsFile, type UnitFolder } from '../system/home.ts';
+import { makePrivateFolder, readPin, settingsFile, type UnitFolder } from '../system/home.ts';
 import type { Identity } from '../system/identity.ts';
 import { takeLock, type Lock } from '../system/lock.ts';
 
@@ -32,6 +32,14 @@ export async function openSettingsStorage({ settings, home }: Pick<JobContext, '
   throw new Failure('settings', 'the option destination is empty', {
     hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(home)}.`,
   });
+}
+
+/** The repository that must lie at the destination: the one that the settings name, else the one that this unit is pinned to. */
+export async function expectedRepository({
+  settings,
+  unit,
+}: Pick<JobContext, 'settings' | 'unit'>): Promise<string | undefined> {
+  return settings.repository ?? (await readPin(unit))?.repositoryId;
 }
 
 const waitMs = 250;

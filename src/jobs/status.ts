@@ -15,11 +15,10 @@ import { readCatalogue } from '../repository/catalogue.ts';
 import { openRepository } from '../repository/repository.ts';
 import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
-import { readPin } from '../system/home.ts';
 import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
-import { openSettingsStorage, type JobContext } from './job-context.ts';
+import { expectedRepository, openSettingsStorage, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 
@@ -119,7 +118,7 @@ async function aboutRepository(context: JobContext): Promise<RepositoryFacts> {
 async function ask(context: JobContext): Promise<RepositoryFacts> {
   const storage = await openSettingsStorage(context);
   try {
-    const repository = await openRepository(storage, (await readPin(context.unit))?.repositoryId);
+    const repository = await openRepository(storage, await expectedRepository(context));
     const found = await readStanding(context, repository);
     const catalogue = await readCatalogue(repository, found.systemIdentifier);
     const number = found.standing.is === 'owner' ? found.standing.incarnation.number : undefined;

@@ -15,6 +15,7 @@ function refusal(raw: unknown): Failure {
 test('what is left out has its default', () => {
   const expected = {
     destination: undefined,
+    repository: undefined,
     walArchiving: true,
     archiveTimeoutSeconds: 60,
     compressionLevel: 1,
@@ -48,6 +49,7 @@ test('every value is taken over', () => {
     }),
   ).toEqual({
     destination: { kind: 'directory', path: '/srv/backup', url: 'file:///srv/backup' },
+    repository: undefined,
     walArchiving: false,
     archiveTimeoutSeconds: 0,
     compressionLevel: 19,
@@ -79,6 +81,7 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
     '/\ud800',
     ['/a'],
   ],
+  repository: [7, 'x', 'ABCDEF0123456789abcdef0123456789', '0123', true],
   'wal-archiving': ['yes', 'true', 1, 0, null, ''],
   'archive-timeout': [-1, 86_401, 1.5, '60', '1m', null, true, Number.NaN],
   'compression-level': [0, 20, -1, 1.5, '3', 'fast', null],

@@ -198,6 +198,14 @@ test('another repository than the pinned one is refused until --join says so', a
   expect(await start()).toMatchObject({ repositoryId: second.repositoryId });
 });
 
+test('a repository that the settings name is the only one that is used, and none is created in its place', async () => {
+  expect(await refused({ repository: '0'.repeat(32) })).toMatchObject({ kind: 'missing' });
+  expect(await readdir(machine.destination)).toEqual([]);
+  const { repositoryId } = await start();
+  expect(await refused({ repository: '0'.repeat(32) }, true)).toMatchObject({ kind: 'conflict' });
+  expect(await start({ repository: repositoryId }, true)).toMatchObject({ repositoryId });
+});
+
 test('somebody else who archives is refused before anything is made', async () => {
   await appendFile(
     join(server.cluster.configDirectory, 'postgresql.conf'),
