@@ -1,0 +1,66 @@
+/** Whom an operator talks to: commands differ between Juju 2.9 and 3. */
+export interface Addressee {
+  /** `landscape-backup/0`. */
+  readonly unit: string;
+  /** `3.6.27`, as Juju says it. */
+  readonly jujuVersion: string;
+}
+
+/** The verbs of `landscape-backup` that are actions of the same name. */
+const actionVerbs = [
+  'backup',
+  'list-backups',
+  'restore',
+  'abandon-restore',
+  'remove-old',
+  'init',
+  'check',
+  'prune',
+  'create-restore-point',
+  'take-over',
+  'status',
+] as const;
+
+/** What an operator types to run an action: `juju run landscape-backup/0 backup label=x`, on 2.9 `juju run-action … --wait`. */
+export function jujuRun({ unit, jujuVersion }: Addressee, action: string, ...params: readonly string[]): string {
+  const words = [unit, action, ...params].join(' ');
+  return jujuVersion.startsWith('2.') ? `juju run-action ${words} --wait` : `juju run ${words}`;
+}
+
+/** What an operator types to run something on a unit's machine. */
+function jujuSsh({ unit }: Addressee, command: string): string {
+  return `juju ssh ${unit} sudo ${command}`;
+}
+
+const sentence = new RegExp(
+  String.raw`landscape-backup ([a-z]+(?:-[a-z]+)*)((?: --[a-z-]+(?:[= ](?:<[^>]*>|[\w./:=+-]*[\w/]))?)*)`,
+  'g',
+);
+
+/**
+ * Says the commands in a text as an operator of Juju types them: `landscape-backup restore --in-place` becomes
+ * `juju run landscape-backup/0 restore in-place=true`; what is no action goes through `juju ssh`.
+ */
+export function inJujuWords(text: string, to: Addressee): string {
+  return text.replaceAll(sentence, (whole: string, verb: string, options: string) => {
+    if (!isAction(verb)) return isVerb(verb) ? jujuSsh(to, whole) : whole;
+    return jujuRun(to, verb, ...paramsOf(options));
+  });
+}
+
+function isAction(verb: string): boolean {
+  return actionVerbs.some((each) => each === verb);
+}
+
+/** Words that follow the product's name in a sentence without being a command. */
+function isVerb(verb: string): boolean {
+  return ['run-due', 'leave', 'configure', 'facts'].includes(verb);
+}
+
+function paramsOf(options: string): readonly string[] {
+  const found = options.matchAll(/--([a-z-]+)(?:[= ](<[^>]*>|[\w./:=+-]+))?/g);
+  // Going on with a restore is confirming it again; Juju has no word of its own for it.
+  return [...found].map(([, name = '', value]) =>
+    name === 'continue' ? 'confirm=<plan id>' : `${name}=${value ?? 'true'}`,
+  );
+}
