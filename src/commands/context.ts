@@ -26,6 +26,8 @@ export interface RootContext {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly progress: ReportProgress;
+  /** A line for a log, beside the result. */
+  readonly log: (line: string) => void;
 }
 
 /** Finds the cluster that is meant and reads the settings. Fails with `settings` or `usage`. */

@@ -10,6 +10,7 @@ import { prune } from './prune.ts';
 import { removeOld } from './remove-old.ts';
 import { restore } from './restore.ts';
 import { runDue } from './run-due.ts';
+import { runJob } from './run-job.ts';
 import { status } from './status.ts';
 import { takeOver } from './take-over.ts';
 
@@ -28,4 +29,5 @@ export const verbs: readonly Verb[] = [
   takeOver,
   runDue,
   leave,
+  runJob,
 ];

@@ -27,7 +27,7 @@ export const journalRecordSchema = z.object({
 export type JournalRecord = z.infer<typeof journalRecordSchema>;
 
 /** A job's id: sorts by the time of its start and is unique by its random end: `backup-20261124T020304Z-3f9a1c`. */
-export function jobId(kind: JournalRecord['kind'], startedAt: Date, random: string): string {
+export function jobId(kind: string, startedAt: Date, random: string): string {
   return `${kind}-${startedAt
     .toISOString()
     .replace(/\.\d+Z$/, 'Z')

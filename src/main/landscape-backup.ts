@@ -51,7 +51,10 @@ async function run(request: Request, argv: readonly string[], output: ReturnType
         hint: `sudo landscape-backup ${argv.join(' ')}`,
       });
     }
-    result = await verb.run({ ...start, program, clock: machineClock, ...tell }, options, args);
+    const log = (line: string) => {
+      process.stderr.write(`${line}\n`);
+    };
+    result = await verb.run({ ...start, program, clock: machineClock, log, ...tell }, options, args);
   } else {
     result = await verb.run(await makeContext(start, tell), options, args);
   }
@@ -66,6 +69,8 @@ function stopSignal(): AbortSignal {
       stop.abort(new Error(`stopped by ${signal}`));
     });
   }
+  // Root's process was killed: nobody wants the result, and a second run could start beside this one.
+  if (hasParent()) process.on('disconnect', () => stop.abort(new Error("stopped: root's process has gone")));
   return stop.signal;
 }
 

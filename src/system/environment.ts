@@ -6,4 +6,11 @@ export const environment = {
   clusterConfigurationRoot: (): string => process.env['PG_CLUSTER_CONF_ROOT'] ?? '/etc/postgresql',
   /** Everything, for who is told what to do by variables, as Juju tells a charm. */
   all: (): Readonly<Record<string, string | undefined>> => ({ ...process.env }),
+  /** This environment without what Juju gave to one hook: who starts later is in none, and Juju refuses who seems to be. */
+  outsideHooks: (): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      Object.entries(process.env).flatMap(([name, value]) =>
+        value === undefined || name.startsWith('JUJU_') ? [] : [[name, value]],
+      ),
+    ),
 } as const;

@@ -1,4 +1,6 @@
 import { execa, getOneMessage, sendMessage, type Message, type Options } from 'execa';
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
@@ -10,6 +12,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The whole environment, in place of this process's. */
+  readonly onlyEnv?: Readonly<Record<string, string>>;
   readonly input?: string;
   /** Exit codes that are an answer and not a failure; 0 always is one. */
   readonly answers?: readonly number[];
@@ -50,6 +54,8 @@ export interface Running {
   readonly pid: number;
   /** Its output, when it was asked for as a stream. */
   readonly stdout: Readable | undefined;
+  /** What it says besides, when `streamErrors` asked for it; then `ended` tells no stderr. */
+  readonly stderr: Readable | undefined;
   /** Resolves when it has ended, never rejects. */
   readonly ended: Promise<{
     readonly exitCode: number | undefined;
@@ -65,6 +71,8 @@ export interface Running {
 export interface StartOptions extends RunOptions {
   readonly logFile?: string;
   readonly keepInput?: boolean;
+  /** Its stderr is read by the caller, however long it is. */
+  readonly streamErrors?: boolean;
 }
 
 /**
@@ -76,7 +84,7 @@ export function start(command: string, args: readonly string[], options: StartOp
   const child = execa(command, args, {
     ...execaOptions(options),
     stdin: options.keepInput === true ? 'pipe' : 'ignore',
-    buffer: { stdout: false, stderr: toLog === undefined },
+    buffer: { stdout: false, stderr: toLog === undefined && options.streamErrors !== true },
     maxBuffer: outputLimit,
     ...(toLog === undefined ? {} : { stdout: toLog, stderr: toLog }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
@@ -91,6 +99,7 @@ export function start(command: string, args: readonly string[], options: StartOp
   return {
     pid,
     stdout: child.stdout ?? undefined,
+    stderr: options.streamErrors === true ? (child.stderr ?? undefined) : undefined,
     ended: child.then((result) => ({
       exitCode: result.exitCode,
       signal: result.signal,
@@ -105,12 +114,40 @@ export function start(command: string, args: readonly string[], options: StartOp
   };
 }
 
+/**
+ * Starts a program that outlives this one, in a session of its own, and gives back its process id. What it says goes to a
+ * file; nobody waits for it.
+ */
+export function startDetached(
+  command: string,
+  args: readonly string[],
+  options: Pick<StartOptions, 'onlyEnv'> & { readonly logFile: string },
+): number {
+  // Not execa's: it would carry the output through this process, which is about to end.
+  const log = openSync(options.logFile, 'a', 0o600);
+  try {
+    const child = spawn(command, [...args], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', log, log],
+      ...(options.onlyEnv === undefined ? {} : { env: { ...options.onlyEnv } }),
+    });
+    child.on('error', () => undefined); // It has no process id then, which is told below.
+    child.unref();
+    if (child.pid !== undefined) return child.pid;
+  } finally {
+    closeSync(log);
+  }
+  throw new Failure('machine', `${command} could not be started`, { hint: `Is ${command} installed and executable?` });
+}
+
 function execaOptions(options: RunOptions) {
   return {
     reject: false,
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.onlyEnv === undefined ? {} : { env: options.onlyEnv, extendEnv: false }),
   } satisfies Options;
 }
 
@@ -153,7 +190,11 @@ export async function serve(
   });
   // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
   const ignore = () => undefined;
+  const passOn = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+  };
   process.on('SIGINT', ignore);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, passOn);
   try {
     for await (const request of child.getEachMessage()) {
       const failed = await answer(request).then(
@@ -166,6 +207,7 @@ export async function serve(
     return exitCode ?? 1;
   } finally {
     process.off('SIGINT', ignore);
+    for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, passOn);
   }
 }
 
