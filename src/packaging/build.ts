@@ -4,21 +4,32 @@
  * It is built beside its place and swapped in by rename, so that whoever runs a program finds the old or the new runtime.
  */
 import { build } from 'esbuild';
-import { chmod, copyFile, cp, link, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { placeFile, swapFolder } from './place.ts';
+import { thirdPartyText } from './third-party.ts';
 
 // CommonJS packages inside an ES module bundle still call `require` for Node's own modules.
 const banner = `import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);`;
 
-/** Builds into `<root>/dist/runtime`. */
+/** Builds into `<root>/dist/runtime`, with the Node that runs this build. */
 export async function buildRuntime(root: string): Promise<string> {
   const runtime = join(root, 'dist', 'runtime');
   const making = `${runtime}.${process.pid}`;
-  await mkdir(join(making, 'bin'), { recursive: true });
+  await makeRuntime(root, making, process.execPath);
+  await swapFolder(making, runtime);
+  return runtime;
+}
+
+/** Makes a runtime in a folder that is not there yet; the same sources give the same bytes on every machine. */
+export async function makeRuntime(root: string, into: string, node: string): Promise<void> {
+  await mkdir(join(into, 'bin'), { recursive: true });
   const programs = (await readdir(join(root, 'src', 'main'))).filter((name) => name.endsWith('.ts'));
-  await build({
+  const { metafile } = await build({
     entryPoints: programs.map((name) => ({ in: join(root, 'src', 'main', name), out: basename(name, '.ts') })),
-    outdir: join(making, 'lib'),
+    outdir: join(into, 'lib'),
+    // The bundles name their sources in comments, relative to this and not to where the build was called.
+    absWorkingDir: root,
     bundle: true,
     platform: 'node',
     target: 'node26',
@@ -27,35 +38,15 @@ export async function buildRuntime(root: string): Promise<string> {
     external: ['pg-native'],
     legalComments: 'none',
     logLevel: 'warning',
+    metafile: true,
   });
   // Without it Node asks the directories above what a .js file is, and one of them may say CommonJS.
-  await writeFile(join(making, 'lib', 'package.json'), '{ "type": "module" }\n');
-  await cp(join(root, 'charm', 'bin'), join(making, 'bin'), { recursive: true });
-  for (const front of await readdir(join(making, 'bin'))) await chmod(join(making, 'bin', front), 0o755);
-  await placeNode(join(making, 'bin', 'node'));
-  await swap(making, runtime);
-  return runtime;
-}
-
-/** Puts the new runtime in place of the old one; another build may do the same at this moment. */
-async function swap(making: string, runtime: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    await rm(runtime, { recursive: true, force: true });
-    try {
-      await rename(making, runtime);
-      return;
-    } catch (error) {
-      if (attempt === 10) throw error;
-    }
-  }
-}
-
-/** The Node that runs this build is the one that is shipped: a link where the file system allows it, else a copy. */
-async function placeNode(path: string): Promise<void> {
-  await link(process.execPath, path).catch(async () => {
-    await copyFile(process.execPath, path);
-  });
-  await chmod(path, 0o755);
+  await writeFile(join(into, 'lib', 'package.json'), '{ "type": "module" }\n');
+  await writeFile(join(into, 'THIRD-PARTY.txt'), await thirdPartyText(root, Object.keys(metafile.inputs)));
+  await cp(join(root, 'charm', 'bin'), join(into, 'bin'), { recursive: true });
+  for (const front of await readdir(join(into, 'bin'))) await chmod(join(into, 'bin', front), 0o755);
+  await placeFile(node, join(into, 'bin', 'node'));
+  await chmod(join(into, 'bin', 'node'), 0o755);
 }
 
 if (import.meta.main) {

@@ -29,7 +29,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'system',
     'core',
   ],
-  packaging: [],
+  packaging: ['system', 'core'],
 };
 
 /** Packages and built-in modules that only some files may use. */
