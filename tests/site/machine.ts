@@ -27,7 +27,7 @@ export interface SiteMachine {
   destroy(): Promise<void>;
 }
 
-export interface WriteOptions {
+interface WriteOptions {
   readonly mode?: number;
   readonly owner?: string;
 }
@@ -110,7 +110,8 @@ async function start({ name, shared = {} }: SiteMachineOptions, disk: Holder, ad
   const directories = Object.entries(shared).map(([path, hostPath]) => `${hostPath}=${path}`);
   const boot = ['sh', join(programs, 'boot'), place, name, programs, ...directories];
   const env = { SITE_ADDRESS: address, SITE_DISK: String(disk.pid) };
-  return await hold(['nsenter', '--target', String(disk.pid), '--mount', '--', ...unshare, '--', ...boot], env);
+  const onDisk = ['nsenter', '--target', String(disk.pid), '--mount', '--'];
+  return await hold(['setpriv', '--pdeathsig=KILL', '--', ...onDisk, ...unshare, '--', ...boot], env);
 }
 
 /** One address for each process that may hold a disk: process ids are below 2^22. */

@@ -22,7 +22,7 @@ export interface ExecuteOptions {
 }
 
 /** What systemd gives its services. */
-export const machinePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin';
+const machinePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin';
 const outputLimit = 16 * 1024 * 1024;
 
 /** The namespaces that a machine's processes share, as nsenter's options. */
@@ -64,12 +64,10 @@ export interface Holder {
   release(): void;
 }
 
-/**
- * Starts a program that says `ready <process id>` when it holds what it shall. It dies with this process: by the end of
- * its standard input, and by the kernel's signal.
- */
+/** Starts a program that says `ready <process id>` when it holds what it shall. Its standard input ends with this process. */
 export async function hold(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Holder> {
-  const child = execa('setpriv', ['--pdeathsig=KILL', '--', ...argv], {
+  const [command = '', ...args] = argv;
+  const child = execa(command, args, {
     env: { PATH: machinePath, ...env },
     extendEnv: false,
     cwd: '/',
