@@ -21,15 +21,26 @@ export async function runAsOwner(
 ): Promise<number> {
   const settings = await readSettings(options.home);
   const cluster = await findCluster(options.cluster, settings.clusters);
+  await makeUnitFolder(options.home, cluster);
+  const [command, owned] = asOwner(cluster, [...program, ...args]);
+  return await serve(command, owned, async (request) => {
+    await act(cluster, requestSchema.parse(request).do);
+  });
+}
+
+/** Makes a cluster's folder for its owner. Fails with `refused` for a cluster of root's. */
+export async function makeUnitFolder(home: string, cluster: Cluster): Promise<void> {
   if (cluster.ownerUid === 0)
     throw new Failure('refused', `the cluster ${cluster.label} belongs to root`, {
       hint: 'PostgreSQL itself refuses that: give it to postgres.',
     });
-  await makeOwnedFolder(unitFolder(options.home, cluster.unit).path, { uid: cluster.ownerUid, gid: cluster.ownerGid });
+  await makeOwnedFolder(unitFolder(home, cluster.unit).path, { uid: cluster.ownerUid, gid: cluster.ownerGid });
+}
+
+/** How a program is called as a cluster's owner. */
+export function asOwner(cluster: Cluster, program: readonly string[]): readonly [string, readonly string[]] {
   const become = ['--reuid', String(cluster.ownerUid), '--regid', String(cluster.ownerGid), '--init-groups'];
-  return await serve('setpriv', [...become, '--', ...program, ...args], async (request) => {
-    await act(cluster, requestSchema.parse(request).do);
-  });
+  return ['setpriv', [...become, '--', ...program]];
 }
 
 async function act(cluster: Cluster, what: 'start' | 'stop'): Promise<void> {

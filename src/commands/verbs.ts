@@ -1,7 +1,11 @@
 import { abandonRestore } from './abandon-restore.ts';
+import { adoptOwner } from './adopt-owner.ts';
 import { backup } from './backup.ts';
 import { check } from './check.ts';
+import { clusterFacts } from './cluster-facts.ts';
+import { configure } from './configure.ts';
 import { createRestorePoint } from './create-restore-point.ts';
+import { facts } from './facts.ts';
 import { init } from './init.ts';
 import { leave } from './leave.ts';
 import { listBackups } from './list-backups.ts';
@@ -28,6 +32,10 @@ export const verbs: readonly Verb[] = [
   prune,
   takeOver,
   runDue,
+  configure,
   leave,
+  facts,
+  clusterFacts,
+  adoptOwner,
   runJob,
 ];

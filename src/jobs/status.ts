@@ -18,7 +18,7 @@ import { within } from '../system/deadline.ts';
 import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
-import { expectedRepository, openSettingsStorage, type JobContext } from './job-context.ts';
+import { expectedRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 
@@ -28,10 +28,24 @@ const heartbeatMs = 15 * 60 * 1000;
 
 /** Gathers everything that a status is made of and makes one of it. Changes nothing; what can't be asked becomes part of it. */
 export async function readHealth(context: JobContext): Promise<Health> {
-  return assess(await gather(context));
+  return assess(await readHealthFacts(context));
 }
 
-async function gather(context: JobContext): Promise<HealthFacts> {
+/** How the repository is asked. */
+interface AskOptions {
+  readonly patienceMs: number;
+  /**
+   * One question at a time on this unit: where a destination doesn't answer, a process waits for it that nothing can end, and
+   * who asks every few minutes shall not leave another one each time.
+   */
+  readonly oneAtATime: boolean;
+}
+
+/** Everything that a status is made of. Changes nothing. */
+export async function readHealthFacts(
+  context: JobContext,
+  how: AskOptions = { patienceMs, oneAtATime: false },
+): Promise<HealthFacts> {
   const { settings, cluster, unit, clock } = context;
   const now = clock.now();
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -50,7 +64,7 @@ async function gather(context: JobContext): Promise<HealthFacts> {
     nextBackup: schedule === undefined ? undefined : nextScheduled(schedule, now, zone),
     lastScheduled: schedule === undefined ? undefined : lastScheduled(schedule, now, zone),
     ...(await aboutServer(context)),
-    ...(await aboutRepository(context)),
+    ...(await aboutRepository(context, how)),
   };
 }
 
@@ -95,7 +109,7 @@ type RepositoryFacts = Pick<
   'repository' | 'standing' | 'backups' | 'runningBackupSince' | 'lastFailure' | 'needed' | 'holes' | 'window'
 >;
 
-async function aboutRepository(context: JobContext): Promise<RepositoryFacts> {
+async function aboutRepository(context: JobContext, how: AskOptions): Promise<RepositoryFacts> {
   const nothing = {
     backups: undefined,
     runningBackupSince: undefined,
@@ -106,12 +120,21 @@ async function aboutRepository(context: JobContext): Promise<RepositoryFacts> {
   };
   try {
     return await within(
-      patienceMs,
+      how.patienceMs,
       `the repository at ${context.settings.destination?.url ?? 'no destination'}`,
-      ask(context),
+      how.oneAtATime ? askAlone(context) : ask(context),
     );
   } catch (error) {
     return { repository: trouble(error), standing: undefined, ...nothing };
+  }
+}
+
+async function askAlone(context: JobContext): Promise<RepositoryFacts> {
+  const lock = await takeLockSoon(context.unit, 'ask', `a question to the repository about ${context.cluster.label}`);
+  try {
+    return await ask(context);
+  } finally {
+    await lock.release();
   }
 }
 

@@ -115,6 +115,48 @@ export function start(command: string, args: readonly string[], options: StartOp
 }
 
 /**
+ * Asks a program of ours one thing: gives back the first line that it prints, and ends it. `undefined` when it ended without
+ * one, or told none in this time. What can't be ended, because it waits for a file system that doesn't answer, is left behind.
+ */
+export async function askFirstLine(
+  command: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const child = spawn(command, [...args], { cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] });
+  child.on('error', () => undefined); // Its output ends without a line, which is the answer.
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(undefined);
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([firstLine(child.stdout), late]);
+  } finally {
+    clearTimeout(timer);
+    child.kill('SIGKILL');
+    child.stdout.destroy();
+    child.unref();
+  }
+}
+
+async function firstLine(stream: Readable): Promise<string | undefined> {
+  let text = '';
+  try {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      text += String(chunk);
+      const end = text.indexOf('\n');
+      if (end >= 0) return text.slice(0, end);
+      if (text.length > outputLimit) break;
+    }
+  } catch {
+    // It was destroyed by who waits no longer.
+  }
+  return undefined;
+}
+
+/**
  * Starts a program that outlives this one, in a session of its own, and gives back its process id. What it says goes to a
  * file; nobody waits for it.
  */
