@@ -6,11 +6,11 @@
 import { dump } from 'js-yaml';
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { Failure } from '../core/failure.ts';
 import { makeRuntime } from './build.ts';
 import { swapFolder } from './place.ts';
-import { runProgram } from './program.ts';
+import { readOptions, runProgram } from './program.ts';
 import { architectures, findNode, type Architecture } from './shipped-node.ts';
 import { zipFolder } from './zip.ts';
 
@@ -63,12 +63,17 @@ function manifest(architecture: Architecture): string {
 
 if (import.meta.main) {
   await runProgram(async (args) => {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { architecture: { type: 'string', multiple: true }, into: { type: 'string' } },
+    const values = readOptions(args, {
+      architecture: { type: 'string', multiple: true },
+      into: { type: 'string' },
     });
     const root = join(import.meta.dirname, '..', '..');
-    const chosen = z.array(z.enum(architectures)).parse(values.architecture ?? architectures);
+    const asked = values.architecture ?? [];
+    const wrong = asked.find((name) => !architectures.some((each) => each === name));
+    if (wrong !== undefined) {
+      throw new Failure('usage', `"${wrong}" is no architecture`, { hint: `Write ${architectures.join(' or ')}.` });
+    }
+    const chosen = architectures.filter((each) => asked.length === 0 || asked.includes(each));
     await mkdir(values.into ?? join(root, 'dist'), { recursive: true });
     for (const architecture of chosen) {
       process.stdout.write(`packed ${await packCharm(root, architecture, values.into)}\n`);

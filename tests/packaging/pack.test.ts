@@ -2,13 +2,14 @@ import { execa } from 'execa';
 import { load } from 'js-yaml';
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { access, chmod, cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { access, chmod, mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPromise } from 'yauzl';
 import { packCharm } from '../../src/packaging/pack.ts';
 import { findCharmFaults, type CharmEntry } from './charm-rules.ts';
+import { makeOtherProject } from './other-project.ts';
 import { readCharm } from './read-charm.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -110,14 +111,7 @@ test('the Node in it is whole: it runs', async () => {
 
 test('another directory, umask, time zone and checkout give the same bytes', async () => {
   const other = join(place, 'deeper', 'project');
-  await mkdir(other, { recursive: true });
-  for (const name of ['src', 'charm']) {
-    await cp(join(root, name), join(other, name), { recursive: true });
-    await execa('chmod', ['-R', 'u=rwX,go=', join(other, name)]);
-  }
-  const top = ['metadata.yaml', 'config.yaml', 'actions.yaml', 'LICENSE', 'README.md', 'package.json'];
-  for (const name of [...top, 'package-lock.json']) await cp(join(root, name), join(other, name));
-  await execa('cp', ['-al', join(root, 'node_modules'), join(other, 'node_modules')]);
+  await makeOtherProject(other);
 
   const script = 'umask 077; exec "$@"';
   const pack = [process.execPath, join(other, 'src/packaging/pack.ts'), '--architecture', architecture];
