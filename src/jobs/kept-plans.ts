@@ -2,16 +2,17 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../core/failure.ts';
+import { isPlanId, planIdOf } from '../core/plan-id.ts';
 import { keptPlanSchema, restorePlanSchema, type KeptPlan, type RestorePlan } from '../core/restore-plan.ts';
 import { readJson, removeFile, writeJson } from '../system/files.ts';
 import { makePrivateFolder, type UnitFolder } from '../system/home.ts';
 
 const keptPlans = 20;
 
-/** A plan's id: the first 16 hexadecimal digits of the SHA-256 over all its decisions, in one fixed order. */
+/** A plan's id: made of the SHA-256 over all its decisions, in one fixed order. */
 export function planId(plan: RestorePlan): string {
   const { notes: _notes, ...decisions } = restorePlanSchema.encode(plan);
-  return createHash('sha256').update(canonical(decisions)).digest('hex').slice(0, 16);
+  return planIdOf(createHash('sha256').update(canonical(decisions)).digest('hex'));
 }
 
 /** JSON with the names of every object in order, whoever wrote it. */
@@ -35,7 +36,7 @@ export async function keepPlan(unit: UnitFolder, plan: RestorePlan, madeAt: Date
 
 /** The plan of that id, as it was printed. Fails with `refused` for an id that this unit did not print, or not lately. */
 export async function loadPlan(unit: UnitFolder, id: string): Promise<KeptPlan> {
-  const kept = /^[0-9a-f]{16}$/.test(id) ? await readJson(fileOf(unit, id), keptPlanSchema) : undefined;
+  const kept = isPlanId(id) ? await readJson(fileOf(unit, id), keptPlanSchema) : undefined;
   if (kept === undefined) {
     throw new Failure('refused', `there is no plan ${id} on this unit`, {
       hint: 'Make the plan here first: the same command without --confirm prints it with its id.',
@@ -50,7 +51,7 @@ export async function loadPlan(unit: UnitFolder, id: string): Promise<KeptPlan> 
 async function forgetOldest(unit: UnitFolder): Promise<void> {
   const plans: { path: string; madeAt: number }[] = [];
   for (const name of await readdir(unit.plans)) {
-    if (!/^[0-9a-f]{16}\.json$/.test(name)) continue;
+    if (!(name.endsWith('.json') && isPlanId(name.slice(0, -'.json'.length)))) continue;
     const path = join(unit.plans, name);
     plans.push({ path, madeAt: await madeAtOf(path) });
   }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { Failure } from '../core/failure.ts';
+import { planIdOf } from '../core/plan-id.ts';
 import { planRetention } from '../core/retention.ts';
 import type { RetentionPlan, RetentionPolicy } from '../core/retention-plan.ts';
 import { lastScheduled } from '../core/schedule.ts';
@@ -97,5 +98,5 @@ function planId({ record }: Repository, systemIdentifier: string, plan: Retentio
     plan.unfinished.sweep.map(({ incarnation, id }) => [incarnation, id]),
     plan.wal.delete.map(({ incarnation, timeline, first, last }) => [incarnation, timeline, first, last]),
   ];
-  return createHash('sha256').update(JSON.stringify(decisions)).digest('hex').slice(0, 16);
+  return planIdOf(createHash('sha256').update(JSON.stringify(decisions)).digest('hex'));
 }

@@ -3,6 +3,7 @@ import { lastSignOfLife } from '../core/backup-list.ts';
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { Failure } from '../core/failure.ts';
 import { jobBegins, jobFailed, jobId, jobSucceeded } from '../core/journal-record.ts';
+import { planIdOf } from '../core/plan-id.ts';
 import { whyNotRetire } from '../core/retire.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { layout, type Place } from '../repository/layout.ts';
@@ -45,7 +46,7 @@ export async function planRetirement(context: RetireContext): Promise<RetirePlan
   ]);
   const { application, unit } = parent.owner;
   return {
-    id: createHash('sha256').update(digest).digest('hex').slice(0, 16),
+    id: planIdOf(createHash('sha256').update(digest).digest('hex')),
     place,
     owner: { application, unit },
     lastSignOfLife: lastSignOfLife(parent),
