@@ -23,6 +23,8 @@ export interface SiteMachine {
   powerCut(): Promise<void>;
   /** Starts the machine that is down, and what systemd would start. */
   boot(): Promise<void>;
+  /** Runs the service of an active timer once, to its end; time by itself starts nothing. */
+  fireTimer(name: string): Promise<void>;
   /** Takes the machine away with all that it was. */
   destroy(): Promise<void>;
 }
@@ -69,6 +71,7 @@ export async function makeSiteMachine(options: SiteMachineOptions): Promise<Site
     await first.gone;
   };
 
+  await run(['systemctl', 'site-boot']);
   return {
     name: options.name,
     address,
@@ -95,6 +98,10 @@ export async function makeSiteMachine(options: SiteMachineOptions): Promise<Site
       if (isUp) throw new Error(`the machine ${options.name} runs already`);
       first = await start(options, disk, address);
       isUp = true;
+      await run(['systemctl', 'site-boot'], { timeoutMs: 600_000 });
+    },
+    fireTimer: async (name) => {
+      await run(['systemctl', 'site-fire', `${name}.timer`], { timeoutMs: 600_000 });
     },
     destroy: async () => {
       await powerCut();
