@@ -26,7 +26,7 @@ interface Proxies {
 }
 
 /** Why the charm was started. */
-type JujuEvent =
+export type JujuEvent =
   | {
       readonly kind: 'hook';
       /** Such as `config-changed` or `peers-relation-changed`, or a name of our own under `juju-exec`. */

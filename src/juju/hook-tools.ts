@@ -1,5 +1,5 @@
 /** A value of the charm's options, of the type that `config.yaml` gives it. */
-type ConfigValue = string | number | boolean;
+export type ConfigValue = string | number | boolean;
 
 /** A bag of a relation: texts by name. */
 export type RelationData = Readonly<Record<string, string>>;
@@ -11,7 +11,7 @@ export type Bag = 'unit' | 'app';
 type Status = 'maintenance' | 'blocked' | 'waiting' | 'active';
 
 /** How loud a line of the unit's log is. */
-type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR' | 'CRITICAL';
+export type LogLevel = 'TRACE' | 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR' | 'CRITICAL';
 
 /**
  * Juju's hook tools, one method each. They answer only while Juju runs a hook or an action, and fail with `machine`.
