@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { askFirstLine } from '../../src/system/process.ts';
+import { askFirstLine, serve } from '../../src/system/process.ts';
 
 test('a program that answers and then hangs is not waited for', async () => {
   const startedAt = performance.now();
@@ -17,4 +17,9 @@ test.each([
 
 test('a program that is missing has no answer', async () => {
   expect(await askFirstLine('/nowhere/program', [], 300)).toBeUndefined();
+});
+
+test('who is told to end while it serves a program tells the program, and waits for how it ends', async () => {
+  const script = `trap 'exit 7' TERM; kill -TERM "$1"; while :; do sleep 0.05; done`;
+  expect(await serve('sh', ['-c', script, 'sh', String(process.pid)], async () => undefined)).toBe(7);
 });
