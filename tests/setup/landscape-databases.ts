@@ -37,7 +37,7 @@ const tables: Readonly<Record<(typeof landscapeDatabases)[number], string>> = {
 };
 
 /** Creates Landscape's databases with the tables by which administrators check one, and some thousand rows. */
-export async function createLandscapeDatabases(server: TestCluster): Promise<void> {
+export async function createLandscapeDatabases(server: Pick<TestCluster, 'sql'>): Promise<void> {
   const sql = async (text: string, database?: string) => await server.sql(text, database);
   await sql('create role landscape login;');
   for (const name of landscapeDatabases) {
@@ -52,7 +52,7 @@ export async function createLandscapeDatabases(server: TestCluster): Promise<voi
 }
 
 /** Every row of every table of every Landscape database, as lines `database.table: row`, sorted: two are compared with `===`. */
-export async function everyRow(server: TestCluster): Promise<readonly string[]> {
+export async function everyRow(server: Pick<TestCluster, 'sql'>): Promise<readonly string[]> {
   const lines: string[] = [];
   for (const database of landscapeDatabases) {
     const found = await server.sql(`select tablename from pg_tables where schemaname = 'public' order by 1`, database);
