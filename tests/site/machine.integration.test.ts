@@ -166,10 +166,3 @@ test('a machine dies with the process that made it, and leaves nothing either', 
 
   await until('nothing is left', async () => (await tracesOf('left-alone')).length === 0, 10);
 });
-
-test('a second machine is there within a second', async () => {
-  await make('first');
-  const began = performance.now();
-  await make('second');
-  expect(performance.now() - began).toBeLessThan(1000);
-});

@@ -171,9 +171,8 @@ meets() {
 run_generators() {
   rm -rf /run/systemd/generator
   mkdir -p /run/systemd/generator
-  for generator in /usr/lib/systemd/system-generators/postgresql-generator; do
-    [ ! -x "$generator" ] || "$generator" /run/systemd/generator /run/systemd/generator /run/systemd/generator
-  done
+  generator=/usr/lib/systemd/system-generators/postgresql-generator
+  [ ! -x "$generator" ] || "$generator" /run/systemd/generator /run/systemd/generator /run/systemd/generator
 }
 
 reload_units() {

@@ -33,7 +33,13 @@ prepare() {
 # enter <unit> <command line>: becomes the process, in the unit's control group.
 enter() {
   unit=$1 line=$2
-  while :; do case $line in [-@:+!]*) line=${line#?} ;; *) break ;; esac; done
+  while :; do
+    case $line in
+    [+!]*) as_user="" as_group="" line=${line#?} ;;
+    [-@:]*) line=${line#?} ;;
+    *) break ;;
+    esac
+  done
   eval "set -- $(echo "$line" | EXPAND=yes awk -f /usr/lib/site/systemd/words.awk)"
   case $1 in /*) ;; *) fail_to_simulate "a command without its path: $line" ;; esac
   if [ ! -x "$1" ]; then say "$unit: Failed to locate executable $1: No such file or directory"; exit 203; fi
