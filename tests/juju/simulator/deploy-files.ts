@@ -46,13 +46,13 @@ async function deployOne(source: string, target: string, path: string): Promise<
 }
 
 /** Refuses a symlink that leads out of the charm. */
-function checkLink(path: string, goal: string): void {
+export function checkLink(path: string, goal: string): void {
   if (goal.startsWith('/')) throw new Refused(`symlink "${path}" is absolute`);
   if (normalize(join(dirname(path), goal)).startsWith('..')) throw new Refused(`symlink "${path}" links out of charm`);
 }
 
 /** A big file, the runtime's, is not worth a copy for each unit. */
-async function linkOrCopy(source: string, target: string): Promise<void> {
+export async function linkOrCopy(source: string, target: string): Promise<void> {
   try {
     await link(source, target);
   } catch {

@@ -1,12 +1,12 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { contextId } from './agent.ts';
 import { HookContext } from './context.ts';
-import { deployFiles } from './deploy-files.ts';
+import { deployFiles, linkOrCopy } from './deploy-files.ts';
 import { executeHere, type Execute, type Executed } from './execute.ts';
 import { hookVariables, type UnitPlaces } from './hook-variables.ts';
 import type { Ending, Runner } from './runner.ts';
@@ -112,11 +112,19 @@ export class ProcessFace {
     const host: Host = { directory, seen: this.#seen(machine), units: new Map() };
     for (const name of ['agents', 'tools', 'bin']) await mkdir(join(directory, name), { recursive: true });
     const source = await readFile(join(import.meta.dirname, 'tool.child.ts'), 'utf8');
-    const program = `#!${this.#options.node ?? process.execPath}\n${stripTypeScriptTypes(source)}`;
+    const program = `#!${await this.#node(host)}\n${stripTypeScriptTypes(source)}`;
     await writeFile(join(directory, 'tools', 'juju-tool.mjs'), program, { mode: 0o755 });
     await symlink('../tools/juju-tool.mjs', join(directory, 'bin', machine.model.behaviour.execProgram));
     await this.#serve(join(directory, 'run.socket'), async (request) => await this.#runCommand(host, request));
     return host;
+  }
+
+  /** The path of a Node that the machine can see: one that sees its folder elsewhere may not see ours. */
+  async #node(host: Host): Promise<string> {
+    const node = this.#options.node ?? process.execPath;
+    if (host.seen === host.directory) return node;
+    await linkOrCopy(await realpath(node), join(host.directory, 'tools', 'node'));
+    return join(host.seen, 'tools', 'node');
   }
 
   async #placeTools(unit: UnitState, directory: string): Promise<void> {
