@@ -60,6 +60,18 @@ export const holeSchema = z.object({
 });
 export type Hole = z.infer<typeof holeSchema>;
 
+/** What a Landscape unit was when its files were kept. No secret. */
+export const landscapeFactsSchema = z.object({
+  profile: z.enum(['charmed', 'quickstart', 'manual']),
+  /** The version of the deb landscape-server; null when dpkg doesn't know it. */
+  version: z.string().nullable(),
+  /** Names of databases, as its service.conf tells them. */
+  databases: z.array(z.string()),
+  /** Where its service.conf lies. */
+  serviceConfiguration: z.string(),
+});
+export type LandscapeFacts = z.infer<typeof landscapeFactsSchema>;
+
 /** `files.json`: one file set, written last. */
 export const fileSetSchema = z.object({
   format: z.literal(1),
@@ -84,6 +96,8 @@ export const fileSetSchema = z.object({
   ),
   /** Paths that were asked for and are not there, or could not be read. */
   missing: z.array(z.string()),
+  /** Only in the file set of a Landscape unit: what it was. */
+  landscape: landscapeFactsSchema.optional(),
 });
 export type FileSet = z.infer<typeof fileSetSchema>;
 

@@ -155,15 +155,15 @@ export class BackupRun {
   async #keepFiles(): Promise<string> {
     const { cluster, repository, settings, clock, identity } = this.#context;
     const ours = archivingFile(cluster);
-    const { id } = await captureFileSet({
+    const { set } = await captureFileSet({
       repository,
       identity,
-      roots: [cluster.configDirectory],
+      paths: [cluster.configDirectory],
       isOurs: (path) => path === ours,
       level: settings.compressionLevel,
       now: clock.now(),
     });
-    return id;
+    return set.id;
   }
 
   /** Before the first byte: where the WAL ends now is at or before where the backup will start. */

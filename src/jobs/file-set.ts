@@ -1,116 +1,104 @@
 import { createHash } from 'node:crypto';
 import { backupId } from '../core/backup.ts';
-import { Failure } from '../core/failure.ts';
-import type { FileSet } from '../core/record.ts';
+import { Failure, isFailure } from '../core/failure.ts';
+import type { FileSet, LandscapeFacts } from '../core/record.ts';
 import { listFileSets, storeFileSet } from '../repository/file-sets.ts';
 import type { Repository } from '../repository/repository.ts';
-import { readTree, type Tree } from '../system/file-tree.ts';
+import { readTree, type Tree, type TreeEntry } from '../system/file-tree.ts';
 import { randomName } from '../system/files.ts';
 import type { Identity } from '../system/identity.ts';
-import { start } from '../system/process.ts';
+import { writeTar } from '../system/tar-writer.ts';
 
 /** What is captured, and as whose. */
 export interface FileSetRequest {
   readonly repository: Repository;
   readonly identity: Identity;
-  /** Directories and files, absolute. */
-  readonly roots: readonly string[];
+  /** Directories and files, absolute; they are looked for below `root`. */
+  readonly paths: readonly string[];
+  readonly root?: string;
   /** Says which paths are ours and are left out. */
   readonly isOurs: (path: string) => boolean;
+  /** Where more lies than this, it is refused: what is larger is no configuration. */
+  readonly limitBytes?: number;
   readonly level: number;
   readonly now: Date;
+  readonly landscape?: LandscapeFacts;
 }
 
 const attempts = 3;
-/** Configuration is small; what is larger than this lies in the wrong directory, and would not stay in memory. */
-const limitBytes = 32 * 1024 * 1024;
+/** A cluster's configuration is small; what is larger than this lies in the wrong directory. */
+const configurationLimit = 32 * 1024 * 1024;
+/** The record names every file and is read as a whole. */
+const mostFiles = 100_000;
 
 /**
  * Keeps the configuration files as they are now and says which file set holds them: the one that was stored when they were
- * last the same, or a new one.
+ * last the same, or a new one (`isNew`).
  *
- * Files that change while they are read are read again; after three times that is a `busy` failure.
+ * Files that change while they are read are read again; after three times that is a `busy` failure. Nothing is held in memory
+ * but the list of names.
  */
-export async function captureFileSet(request: FileSetRequest): Promise<FileSet> {
-  const { tree, tar } = await readSteadily(request);
-  const digest = digestOf(tree);
-  const { repository, identity } = request;
-  const known = (await listFileSets(repository, identity)).find((set) => set.digest === digest);
-  if (known !== undefined) return known;
-  const set: FileSet = {
-    format: 1,
-    id: backupId(request.now, randomName(3)),
-    ...identity,
-    takenAt: request.now,
-    digest,
-    files: tree.entries.map(({ path, kind, sizeBytes, mode, owner, group, target }) => ({
-      path,
-      kind,
-      sizeBytes,
-      mode,
-      owner,
-      group,
-      target,
-    })),
-    missing: [...tree.missing],
-  };
-  await storeFileSet(repository, set, tar, request.level);
-  return set;
+export async function captureFileSet(
+  request: FileSetRequest,
+): Promise<{ readonly set: FileSet; readonly isNew: boolean }> {
+  const known = await listFileSets(request.repository, request.identity);
+  for (let attempt = 1; ; attempt += 1) {
+    const tree = await lookAt(request);
+    const digest = digestOf(tree, request.landscape);
+    const same = known.find((set) => set.digest === digest);
+    if (same !== undefined) return { set: same, isNew: false };
+    const set = recordOf(request, tree, digest);
+    try {
+      const tar = () => writeTar(request.root ?? '/', tree.entries);
+      await storeFileSet(request.repository, set, tar, request.level);
+      return { set, isNew: true };
+    } catch (error) {
+      if (!isFailure(error, 'busy')) throw error;
+      if (attempt === attempts) throw restless(request.paths, error);
+    }
+  }
 }
 
-async function readSteadily({ roots, isOurs }: FileSetRequest): Promise<{ tree: Tree; tar: Uint8Array }> {
-  let before = await lookAt(roots, isOurs);
-  for (let attempt = 1; attempt <= attempts; attempt += 1) {
-    const tar = await makeTar(before);
-    const after = await lookAt(roots, isOurs);
-    if (digestOf(before) === digestOf(after)) return { tree: before, tar };
-    before = after;
-  }
-  throw new Failure('busy', `the files below ${roots.join(', ')} change all the time`, {
+function restless(paths: readonly string[], cause: Failure): Failure {
+  return new Failure('busy', `the files below ${paths.join(', ')} change all the time: ${cause.message}`, {
     hint: 'Try again when nobody edits them.',
+    cause,
   });
 }
 
-async function lookAt(roots: readonly string[], isOurs: (path: string) => boolean): Promise<Tree> {
-  const tree = await readTree(roots, (path) => !isOurs(path));
+function recordOf({ identity, now, landscape }: FileSetRequest, tree: Tree, digest: string): FileSet {
+  return {
+    format: 1,
+    id: backupId(now, randomName(3)),
+    ...identity,
+    takenAt: now,
+    digest,
+    files: tree.entries.map(({ sha256: _sha256, modifiedAt: _modifiedAt, ...told }) => told),
+    missing: [...tree.missing],
+    ...(landscape === undefined ? {} : { landscape }),
+  };
+}
+
+async function lookAt({ paths, root, isOurs, limitBytes = configurationLimit }: FileSetRequest): Promise<Tree> {
+  const tree = await readTree({ root: root ?? '/', paths, isWanted: (path) => !isOurs(path) });
   const bytes = tree.entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  if (bytes <= limitBytes) return tree;
+  if (bytes <= limitBytes && tree.entries.length <= mostFiles) return tree;
+  const where = `below ${paths.join(', ')}`;
+  if (bytes <= limitBytes) {
+    throw new Failure('refused', `${where} lie ${tree.entries.length} files, more than ${mostFiles}`, {
+      hint: 'A file set is for configuration: name smaller directories.',
+    });
+  }
   const largest = tree.entries.reduce((a, b) => (b.sizeBytes > a.sizeBytes ? b : a));
-  throw new Failure(
-    'refused',
-    `the configuration below ${roots.join(', ')} holds ${bytes} bytes, more than ${limitBytes}`,
-    {
-      hint: `Move what is no configuration elsewhere; the largest file is ${largest.path}.`,
-    },
-  );
+  throw new Failure('refused', `the configuration ${where} holds ${bytes} bytes, more than ${limitBytes}`, {
+    hint: `Move what is no configuration elsewhere; the largest file is ${largest.path}.`,
+  });
 }
 
 /** Over everything that a restore puts back: names, kinds, modes, owners, targets and contents. */
-function digestOf({ entries, missing }: Tree): string {
+function digestOf({ entries, missing }: Tree, landscape: LandscapeFacts | undefined): string {
+  const told = entries.map(({ modifiedAt: _modifiedAt, ...entry }): Omit<TreeEntry, 'modifiedAt'> => entry);
   return createHash('sha256')
-    .update(JSON.stringify([entries, missing]))
+    .update(JSON.stringify(landscape === undefined ? [told, missing] : [told, missing, landscape]))
     .digest('hex');
-}
-
-/** A tar of exactly these names, with owners by name; links stay links. */
-async function makeTar({ entries }: Tree): Promise<Uint8Array> {
-  const names = entries.map(({ path }) => path.slice(1));
-  // A tar of nothing is a tar too, and `tar` makes none of an empty list without this.
-  const list = names.length === 0 ? ['--files-from', '/dev/null'] : ['--', ...names];
-  const args = [
-    '--create',
-    '--format=posix',
-    '--no-recursion',
-    '--pax-option=delete=atime,delete=ctime',
-    '-C',
-    '/',
-    ...list,
-  ];
-  const tar = start('tar', args, { timeoutMs: 60_000 });
-  const chunks: Buffer[] = [];
-  for await (const chunk of tar.stdout ?? []) if (Buffer.isBuffer(chunk)) chunks.push(chunk);
-  const { exitCode, stderr } = await tar.ended;
-  // 1: a file changed while it was read; whether it did is what the caller compares.
-  if (exitCode === 0 || exitCode === 1) return Buffer.concat(chunks);
-  throw new Failure('machine', `tar could not read the configuration: ${stderr.trim().split('\n').at(-1) ?? ''}`);
 }

@@ -10,8 +10,8 @@ import { errorCode, syncDirectory } from '../system/files.ts';
 import { FileSystemSync } from './file-system-sync.ts';
 import { FileWriter, type WritingFile } from './file-writer.ts';
 import { ManifestReader } from './manifest-reader.ts';
-import type { TarMember } from './tar-header.ts';
-import { readTar, type TarSink } from './tar-stream.ts';
+import type { TarMember } from '../system/tar-header.ts';
+import { readTar, type TarSink } from '../system/tar-stream.ts';
 
 /** Files of a backup that are not written as they came; by their paths in the data directory. */
 export type KeptFiles = ReadonlyMap<string, Buffer>;

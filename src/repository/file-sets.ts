@@ -1,4 +1,5 @@
 import { backupIdPattern } from '../core/backup.ts';
+import { isFailure } from '../core/failure.ts';
 import { fileSetSchema, type FileSet } from '../core/record.ts';
 import { layout } from './layout.ts';
 import type { Repository } from './repository.ts';
@@ -14,18 +15,15 @@ function folderOf({ model, application, unit }: FileSetOwner): string {
   return layout.fileSets(model, application, unit);
 }
 
-/** Stores a file set: the tar, sealed, and its record last. */
+/** Stores a file set: the tar, sealed, and its record last. `tar` makes the same stream twice; nothing is held in memory. */
 export async function storeFileSet(
   repository: Repository,
   set: FileSet,
-  tar: Uint8Array,
+  tar: () => AsyncIterable<Uint8Array>,
   level: number,
 ): Promise<void> {
   const folder = `${folderOf(set)}${set.id}/`;
-  const plain = async function* () {
-    yield tar;
-  };
-  await repository.storage.put(folder + tarName, sealed(plain(), await sealOf(plain()), level));
+  await repository.storage.put(folder + tarName, sealed(tar(), await sealOf(tar()), level));
   await repository.writeJson(folder + recordName, fileSetSchema, set);
 }
 
@@ -39,6 +37,34 @@ export async function listFileSets(repository: Repository, owner: FileSetOwner):
     if (set !== undefined) sets.push(set);
   }
   return sets;
+}
+
+/** All file sets of all units, and the places below which something lies that can't be read. */
+export async function listAllFileSets(
+  repository: Repository,
+): Promise<{ readonly sets: readonly FileSet[]; readonly unreadable: readonly string[] }> {
+  const sets: FileSet[] = [];
+  const unreadable: string[] = [];
+  let folders: readonly string[] = [layout.files];
+  for (const _level of ['model', 'application', 'unit', 'set']) folders = await below(repository, folders);
+  for (const folder of folders) {
+    try {
+      const set = await repository.readJson(folder + recordName, fileSetSchema);
+      if (set !== undefined) sets.push(set);
+    } catch (error) {
+      if (!isFailure(error, 'damaged')) throw error;
+      unreadable.push(folder);
+    }
+  }
+  return { sets, unreadable };
+}
+
+async function below(repository: Repository, folders: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const folder of folders) {
+    for (const name of await repository.storage.folders(folder)) if (name.endsWith('/')) found.push(folder + name);
+  }
+  return found;
 }
 
 /** The tar of a file set; the stream fails with `damaged` unless it is what was stored. */

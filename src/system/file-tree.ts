@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { lstat, open, readdir, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, readdir, readlink, type FileHandle } from 'node:fs/promises';
+import { dirname, basename, join } from 'node:path';
 import { Failure } from '../core/failure.ts';
+import { readAccounts, type Accounts } from './accounts.ts';
 import { errorCode } from './files.ts';
-import { run } from './process.ts';
+import { holdChild, holdDirectory, type HeldDirectory } from './held-directory.ts';
 
 /** One name in a tree of files, as it lies there; a link is told as a link and never followed. */
-interface TreeEntry {
+export interface TreeEntry {
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'link';
   readonly mode: number;
@@ -18,6 +19,7 @@ interface TreeEntry {
   readonly sha256: string | null;
   /** Where a link points, else null. */
   readonly target: string | null;
+  readonly modifiedAt: Date;
 }
 
 /** What was found below some paths. */
@@ -28,69 +30,115 @@ export interface Tree {
   readonly missing: readonly string[];
 }
 
-type Found = Omit<TreeEntry, 'owner' | 'group'>;
-
-/** Looks at everything below some paths; what is neither file, directory nor link is left out. */
-export async function readTree(roots: readonly string[], isWanted: (path: string) => boolean): Promise<Tree> {
-  const found: Found[] = [];
-  const missing: string[] = [];
-  for (const root of roots) await collect(root, isWanted, found, missing);
-  found.sort((a, b) => (a.path < b.path ? -1 : 1));
-  const owners = await ownersOf(found.map(({ path }) => path));
-  return { entries: found.map((entry, index) => ({ ...entry, ...(owners[index] ?? nobody) })), missing };
+/** What is looked at. Paths are told as they are below `root`. */
+export interface TreeRequest {
+  readonly root: string;
+  readonly paths: readonly string[];
+  readonly isWanted: (path: string) => boolean;
 }
 
-const nobody = { owner: 'UNKNOWN', group: 'UNKNOWN' };
+/**
+ * Looks at everything below some paths; what is neither file, directory nor link is left out.
+ *
+ * A file that grows meanwhile is told as it was when it was opened.
+ */
+export async function readTree({ root, paths, isWanted }: TreeRequest): Promise<Tree> {
+  const found = new Map<string, TreeEntry>();
+  const missing = new Set<string>();
+  const look: Look = { accounts: readAccounts(root), isWanted, found, missing };
+  for (const path of paths) {
+    await tolerant(path, missing, async () => {
+      const parent = await holdDirectory(root, dirname(path));
+      try {
+        await collect(look, parent, path);
+      } finally {
+        await parent.close();
+      }
+    });
+  }
+  const entries = [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { entries, missing: [...missing].sort() };
+}
 
-async function collect(
-  path: string,
-  isWanted: (path: string) => boolean,
-  found: Found[],
-  missing: string[],
-): Promise<void> {
-  if (!isWanted(path)) return;
+interface Look {
+  readonly accounts: Accounts;
+  readonly isWanted: (path: string) => boolean;
+  readonly found: Map<string, TreeEntry>;
+  readonly missing: Set<string>;
+}
+
+async function tolerant(path: string, missing: Set<string>, work: () => Promise<void>): Promise<void> {
   try {
-    const stats = await lstat(path);
-    const common = { path, mode: stats.mode & 0o7777, sizeBytes: 0, sha256: null, target: null };
-    if (stats.isSymbolicLink()) found.push({ ...common, kind: 'link', target: await readlink(path) });
-    else if (stats.isFile()) found.push({ ...common, kind: 'file', ...(await contentsOf(path)) });
-    else if (stats.isDirectory()) {
-      const names = await readdir(path);
-      found.push({ ...common, kind: 'directory' });
-      for (const name of names.sort()) await collect(join(path, name), isWanted, found, missing);
-    }
+    await work();
   } catch (error) {
     const code = errorCode(error);
-    if (code === 'ENOENT' || code === 'EACCES' || code === 'ELOOP') missing.push(path);
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'ELOOP' || code === 'ENOTDIR') missing.add(path);
     else if (error instanceof Failure) throw error;
     else throw new Failure('machine', `${path} could not be read: ${code ?? String(error)}`, { cause: error });
   }
 }
 
-async function contentsOf(path: string): Promise<{ sizeBytes: number; sha256: string }> {
-  // O_NOFOLLOW: since it was looked at, somebody may have put a link in its place.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const chunk of handle.createReadStream()) {
-    if (!Buffer.isBuffer(chunk)) continue;
-    hash.update(chunk);
-    sizeBytes += chunk.byteLength;
-  }
-  return { sizeBytes, sha256: hash.digest('hex') };
+async function collect(look: Look, parent: HeldDirectory, path: string): Promise<void> {
+  if (!look.isWanted(path) || look.found.has(path)) return;
+  await tolerant(path, look.missing, async () => {
+    const name = basename(path);
+    const stats = await lstat(parent.at(name));
+    if (stats.isSymbolicLink()) {
+      await keep(look, path, stats, { kind: 'link', target: await readlink(parent.at(name)) });
+    } else if (stats.isFile()) {
+      await withFile(parent.at(name), async (handle, opened) => {
+        const hash = createHash('sha256');
+        for await (const chunk of readExactly(handle, opened.size, path)) hash.update(chunk);
+        await keep(look, path, opened, { kind: 'file', sizeBytes: opened.size, sha256: hash.digest('hex') });
+      });
+    } else if (stats.isDirectory()) {
+      const held = await holdChild(parent, name);
+      try {
+        const names = await readdir(held.self);
+        await keep(look, path, await held.handle.stat(), { kind: 'directory' });
+        for (const child of names.sort()) await collect(look, held, join(path, child));
+      } finally {
+        await held.close();
+      }
+    }
+  });
 }
 
-const pathsPerRun = 200;
+type Special = Pick<TreeEntry, 'kind'> & Partial<Pick<TreeEntry, 'sizeBytes' | 'sha256' | 'target'>>;
 
-async function ownersOf(paths: readonly string[]): Promise<readonly { owner: string; group: string }[]> {
-  const owners: { owner: string; group: string }[] = [];
-  for (let start = 0; start < paths.length; start += pathsPerRun) {
-    const some = paths.slice(start, start + pathsPerRun);
-    const { stdout } = await run('stat', ['--format=%U %G', '--', ...some]);
-    for (const line of stdout.split('\n')) {
-      const [owner = nobody.owner, group = nobody.group] = line.split(' ');
-      owners.push({ owner, group });
-    }
+async function keep({ accounts, found }: Look, path: string, stats: Stats, special: Special): Promise<void> {
+  found.set(path, {
+    path,
+    mode: stats.mode & 0o7777,
+    owner: (await accounts.users.nameOf(stats.uid)) ?? 'UNKNOWN',
+    group: (await accounts.groups.nameOf(stats.gid)) ?? 'UNKNOWN',
+    sizeBytes: 0,
+    sha256: null,
+    target: null,
+    modifiedAt: stats.mtime,
+    ...special,
+  });
+}
+
+/** Opens a file that was looked at, and works with it; what has taken its place since, a link or a FIFO, is not followed. */
+async function withFile(name: string, work: (handle: FileHandle, opened: Stats) => Promise<void>): Promise<void> {
+  const handle = await open(name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const opened = await handle.stat();
+    if (opened.isFile()) await work(handle, opened);
+  } finally {
+    await handle.close();
   }
-  return owners;
+}
+
+/** The first bytes of an open file, as many as were promised; fewer are a `busy` failure. */
+export async function* readExactly(handle: FileHandle, bytes: number, path: string): AsyncIterable<Buffer> {
+  let left = bytes;
+  while (left > 0) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(left, 1024 * 1024));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, null);
+    if (bytesRead === 0) throw new Failure('busy', `${path} became shorter while it was read`);
+    left -= bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
 }

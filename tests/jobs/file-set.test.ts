@@ -35,7 +35,7 @@ function request(changes: Partial<FileSetRequest> = {}): FileSetRequest {
   return {
     repository,
     identity: { model: 'model', application: 'host.example', unit: '15-main' },
-    roots: [files],
+    paths: [files],
     isOurs: (path) => path.endsWith('ours.conf'),
     level: 1,
     now: new Date('2026-11-24T02:00:00Z'),
@@ -57,7 +57,7 @@ async function unpack(id: string): Promise<string> {
 describe('a file set', () => {
   test('holds files, directories and links with their rights and owners, and nothing of ours', async () => {
     const { stdout: me } = await execa('id', ['-un']);
-    const set = await captureFileSet(request());
+    const set = (await captureFileSet(request())).set;
 
     expect(set.files.map(({ path, kind, target }) => [path.slice(files.length), kind, target])).toEqual([
       ['', 'directory', null],
@@ -77,8 +77,8 @@ describe('a file set', () => {
   });
 
   test('that has not changed is stored once', async () => {
-    const first = await captureFileSet(request());
-    const second = await captureFileSet(request({ now: new Date('2026-11-25T02:00:00Z') }));
+    const first = (await captureFileSet(request())).set;
+    const second = (await captureFileSet(request({ now: new Date('2026-11-25T02:00:00Z') }))).set;
 
     expect(second).toEqual(first);
     expect(await listFileSets(repository, request().identity)).toEqual([first]);
@@ -96,22 +96,22 @@ describe('a file set', () => {
     ],
     ['a name', async () => await writeFile(join(files, 'new.conf'), '')],
   ])('is stored again when %s changed', async (_what, change) => {
-    const first = await captureFileSet(request());
+    const first = (await captureFileSet(request())).set;
     await change();
-    const second = await captureFileSet(request());
+    const second = (await captureFileSet(request())).set;
 
     expect(second.id).not.toBe(first.id);
     expect(await listFileSets(repository, request().identity)).toHaveLength(2);
   });
 
   test('says which paths are not there', async () => {
-    const set = await captureFileSet(request({ roots: [join(folder, 'nowhere'), files] }));
+    const set = (await captureFileSet(request({ paths: [join(folder, 'nowhere'), files] }))).set;
 
     expect(set.missing).toEqual([join(folder, 'nowhere')]);
   });
 
   test('of nothing is a set too', async () => {
-    const set = await captureFileSet(request({ roots: [join(folder, 'nowhere')] }));
+    const set = (await captureFileSet(request({ paths: [join(folder, 'nowhere')] }))).set;
 
     expect(set.files).toEqual([]);
   });
@@ -120,7 +120,7 @@ describe('a file set', () => {
     await mkdir(join(folder, 'elsewhere'));
     await writeFile(join(folder, 'elsewhere', 'secret'), 'secret\n');
     await symlink(join(folder, 'elsewhere'), join(files, 'directory'));
-    const set = await captureFileSet(request());
+    const set = (await captureFileSet(request())).set;
 
     expect(set.files.filter(({ path }) => path.includes('secret'))).toEqual([]);
     expect(set.files.find(({ path }) => path.endsWith('directory'))?.kind).toBe('link');

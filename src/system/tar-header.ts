@@ -11,16 +11,26 @@ export interface TarMember {
   readonly target: string;
 }
 
+/** Longer names than a header holds, and larger sizes, stand in a member of its own before it. */
+export interface TarExtension {
+  readonly kind: 'extension';
+  readonly sizeBytes: number;
+}
+
 /** Headers and contents come in blocks of this size. */
 export const tarBlock = 512;
 
 /**
- * Reads a header of a tar as PostgreSQL writes it: ustar, sizes from 8 GiB on in base 256. `undefined` is a block of zeros,
- * of which two end a tar. Anything else is `damaged`, a path that leads elsewhere too.
+ * Reads a header of a tar as PostgreSQL writes it (ustar, sizes from 8 GiB on in base 256) and as we do (with `extended`, the
+ * records of the extension before it). `undefined` is a block of zeros, of which two end a tar. Anything else is `damaged`,
+ * a path that leads elsewhere too.
  *
  * Source: tarCreateHeader in PostgreSQL's src/port/tar.c; it refuses longer names instead of extending the format.
  */
-export function readTarHeader(block: Buffer): TarMember | undefined {
+export function readTarHeader(
+  block: Buffer,
+  extended: ReadonlyMap<string, string> = new Map(),
+): TarMember | TarExtension | undefined {
   const stored = octal(block, 148, 8);
   let sum = 8 * 0x20;
   let highest = 0;
@@ -31,12 +41,32 @@ export function readTarHeader(block: Buffer): TarMember | undefined {
   }
   if (highest === 0) return undefined;
   if (sum !== stored) throw new Failure('damaged', 'the tar of the backup has a header with a wrong checksum');
+  if (block[156] === 0x78) return { kind: 'extension', sizeBytes: size(block) };
   const prefix = text(block, 345, 155);
   const name = text(block, 0, 100);
-  const path = checkPath((prefix === '' ? name : `${prefix}/${name}`).replace(/^\.\//, '').replace(/\/$/, ''));
+  const whole = extended.get('path') ?? (prefix === '' ? name : `${prefix}/${name}`);
+  const path = checkPath(whole.replace(/^\.\//, '').replace(/\/$/, ''));
   const kind = kindOf(block[156], path);
-  const sizeBytes = kind === 'file' ? size(block) : 0;
-  return { path, kind, mode: octal(block, 100, 8) & 0o777, sizeBytes, target: text(block, 157, 100) };
+  const sizeBytes = kind === 'file' ? Number(extended.get('size') ?? size(block)) : 0;
+  const target = extended.get('linkpath') ?? text(block, 157, 100);
+  return { path, kind, mode: octal(block, 100, 8) & 0o777, sizeBytes, target };
+}
+
+/** The records of an extension. Source: pax(1), "pax Extended Header". */
+export function readTarExtension(body: Buffer): ReadonlyMap<string, string> {
+  const records = new Map<string, string>();
+  for (let at = 0; at < body.length;) {
+    const space = body.indexOf(0x20, at);
+    const length = space < 0 ? NaN : Number(body.toString('latin1', at, space));
+    if (!Number.isInteger(length) || length <= space - at || at + length > body.length) {
+      throw new Failure('damaged', 'the tar has an extended header that can not be read');
+    }
+    const record = body.toString('utf8', space + 1, at + length - 1);
+    const equals = record.indexOf('=');
+    records.set(record.slice(0, equals), record.slice(equals + 1));
+    at += length;
+  }
+  return records;
 }
 
 /** What follows contents up to the next block. */
