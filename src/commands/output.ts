@@ -3,8 +3,9 @@ import { exitCodes, type Failure } from '../core/failure.ts';
 import { formatBytes, formatSeconds } from '../core/words.ts';
 import type { JobProgress } from '../jobs/job-progress.ts';
 
-/** How a command tells its result. */
-export type Format = 'text' | 'json';
+/** How a command tells its result: for people, for programs, or for a program that shows it to people (`{"text", "json"}`). */
+export const formats = ['text', 'json', 'both'] as const;
+export type Format = (typeof formats)[number];
 
 /** What a command came to: the same facts for people and for programs. `json` has the shape documented in the README. */
 export interface Result {
@@ -27,11 +28,12 @@ export function makeOutput(format: Format, stdout: Writable, stderr: Writable & 
   return {
     result: ({ text, json }) => {
       line.clear();
-      stdout.write(format === 'json' ? `${JSON.stringify(json)}\n` : `${text.trimEnd()}\n`);
+      const told = { text: `${text.trimEnd()}\n`, json: `${JSON.stringify(json)}\n` };
+      stdout.write(format === 'both' ? `${JSON.stringify({ text, json })}\n` : told[format]);
     },
     failure: (failure) => {
       line.clear();
-      if (format === 'json') {
+      if (format !== 'text') {
         const error = {
           kind: failure.kind,
           message: failure.message,
@@ -46,7 +48,7 @@ export function makeOutput(format: Format, stdout: Writable, stderr: Writable & 
       }
     },
     progress: (progress) => {
-      if (format === 'json') stderr.write(`${JSON.stringify({ progress })}\n`);
+      if (format !== 'text') stderr.write(`${JSON.stringify({ progress })}\n`);
       else line.show(progress);
     },
   };

@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes, Failure } from '../core/failure.ts';
 import type { Context, RootContext } from './context.ts';
-import type { Format, Result } from './output.ts';
+import { formats, type Format, type Result } from './output.ts';
 
 /** The options that every verb takes. */
 interface GlobalOptions {
@@ -109,7 +109,7 @@ function usage(error: CommanderError): Failure {
 function globalOptions(): readonly Option[] {
   return [
     new Option('--cluster <version/name>', 'the cluster that is meant, as pg_lsclusters shows it: 15/main'),
-    new Option('--format <format>', 'how to tell the result').choices(['text', 'json']).default('text'),
+    new Option('--format <format>', 'how to tell the result').choices(formats).default('text'),
     new Option(
       '--home <directory>',
       'where settings and local state live (default: /var/lib/landscape-backup, or the only unit below it)',

@@ -13,7 +13,7 @@ import { version } from '../core/version.ts';
 
 /** `landscape-backup`: what administrators type. Started as root it goes on as the cluster's owner, unless the verb is root's. */
 async function main(argv: readonly string[]): Promise<number> {
-  const wantsJson = argv.includes('json') || argv.includes('--format=json');
+  const wantsJson = ['json', 'both'].some((each) => argv.includes(each) || argv.includes(`--format=${each}`));
   let output = makeOutput(wantsJson ? 'json' : 'text', process.stdout, process.stderr);
   try {
     const parsed = parseCommandLine(verbs, version, argv);

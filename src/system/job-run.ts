@@ -66,7 +66,7 @@ async function refuseSecondRun(folder: JobFolder, id: string): Promise<void> {
 function startVerb({ home, program }: JobRunContext, { argv }: JobRequest): Running {
   const [name = '', ...rest] = argv;
   // With the death signal a runner that is killed outright takes its verb along, as systemd would; there is one job, not two.
-  const args = ['--pdeathsig', 'TERM', '--', ...program, name, '--home', home, '--format', 'json', ...rest];
+  const args = ['--pdeathsig', 'TERM', '--', ...program, name, '--home', home, '--format', 'both', ...rest];
   return start('setpriv', args, { streamErrors: true, cwd: '/' });
 }
 
