@@ -1,15 +1,20 @@
 import type { JobContext } from '../jobs/job-context.ts';
 import { expectedRepository, openSettingsStorage } from '../jobs/job-context.ts';
 import type { ReportProgress } from '../jobs/job-progress.ts';
+import type { PlanContext } from '../jobs/plan-context.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { makeControl } from '../postgres/control.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
 import { machineClock, type Clock } from '../system/clock.ts';
 import { readSettings, unitFolder } from '../system/home.ts';
 import { readIdentity } from '../system/identity.ts';
+import { readSite } from '../system/site-file.ts';
+import { readUnitIdentity } from '../system/unit-identity.ts';
 
 /** What every verb starts from: a job's context, and where to tell how far it is. */
 export interface Context extends JobContext {
+  /** The other units of the model; `undefined` without Juju. */
+  readonly site: PlanContext['site'];
   readonly signal: AbortSignal;
   readonly progress: ReportProgress;
 }
@@ -46,8 +51,15 @@ export async function makeContext(
     clock: machineClock,
     identity: await readIdentity(options.home, cluster.unit),
     control: makeControl(),
+    site: await siteOf(options.home),
     ...tell,
   };
+}
+
+async function siteOf(home: string): Promise<Context['site']> {
+  const site = await readSite(home);
+  const identity = await readUnitIdentity(home);
+  return site === undefined || identity === undefined ? undefined : { site, identity };
 }
 
 /** Opens the repository, works with it, and closes; another repository than the pinned one is a `conflict`. */

@@ -47,6 +47,17 @@ landscape-backup abandon-restore.
     new Option('--credentials <whose>', 'whose passwords the roles keep')
       .choices(['spare', 'production'])
       .default('spare'),
+    new Option(
+      '--files-from <unit=model/unit>',
+      "whose files a Landscape unit gets, where it isn't plain; may be repeated",
+    )
+      .argParser(collectSources)
+      .default({}, 'as far as it is plain'),
+    new Option(
+      '--other-units-stopped',
+      'with --confirm and without Juju: Landscape is stopped on the other units, as far as you can tell',
+    ),
+    new Option('--check', 'with --confirm: only look whether that plan still stands, and change nothing'),
     new Option('--confirm <plan id>', 'run the plan that was printed with this id'),
     new Option('--continue', 'go on with the restore that was interrupted on this unit'),
   ],
@@ -54,6 +65,7 @@ landscape-backup abandon-restore.
     await withRepository(context, async (repository) => {
       const id = textOption(options, 'confirm');
       const underWay = await restoreUnderWay(context.unit);
+      if (underWay !== undefined && flag(options, 'check') && id === underWay.id) return stands(underWay);
       if (underWay !== undefined && (flag(options, 'continue') || id === underWay.id)) {
         return done(
           context,
@@ -64,6 +76,8 @@ landscape-backup abandon-restore.
       if (id === undefined) return await printPlan(context, repository, requestOf(options));
       const confirmed = await confirmPlan({ ...context, repository }, id);
       if (!confirmed.stands) return await refuse(context, repository, id, confirmed);
+      if (flag(options, 'check')) return stands(confirmed.kept);
+      if (!flag(options, 'otherUnitsStopped')) refuseOtherUnits(confirmed.kept);
       return done(context, await runRestore({ ...context, repository }, confirmed.kept, confirmed.backup));
     }),
 };
@@ -75,8 +89,15 @@ function collectMap(value: string, before: Record<string, string>): Record<strin
   return { ...before, [value.slice(0, at)]: value.slice(at + 1) };
 }
 
+function collectSources(value: string, before: Record<string, string>): Record<string, string> {
+  const [, unit, source] = /^([^=]+)=([^/=]+\/[^/=]+\/\d+)$/.exec(value) ?? [];
+  if (unit !== undefined && source !== undefined) return { ...before, [unit]: source };
+  throw new InvalidArgumentError(
+    'it must be <unit>=<model>/<unit of then>: landscape-server/0=production/landscape-server/2',
+  );
+}
+
 function requestOf(options: Readonly<Record<string, unknown>>): RestoreRequest {
-  const map = options['tablespaceMap'];
   return {
     target: parseTarget(textOption(options, 'to') ?? 'end', flag(options, 'exclusive')),
     backup: textOption(options, 'backup'),
@@ -86,9 +107,14 @@ function requestOf(options: Readonly<Record<string, unknown>>): RestoreRequest {
     inPlace: flag(options, 'inPlace'),
     discardOld: flag(options, 'discardOld'),
     takeOver: flag(options, 'takeOver'),
-    tablespaceMap: isMap(map) ? map : {},
+    tablespaceMap: mapOf(options['tablespaceMap']),
     credentials: textOption(options, 'credentials') === 'production' ? 'production' : 'spare',
+    filesFrom: mapOf(options['filesFrom']),
   };
+}
+
+function mapOf(value: unknown): Record<string, string> {
+  return isMap(value) ? value : {};
 }
 
 function isMap(value: unknown): value is Record<string, string> {
@@ -117,6 +143,19 @@ async function refuse(
   const fresh = await printPlan(context, repository, changed.request);
   throw new Failure('refused', `the plan ${id} no longer stands: ${changed.why}`, {
     hint: `Read the new one, then confirm it:\n\n${fresh.text}`,
+  });
+}
+
+function stands({ id, plan }: KeptPlan): Result {
+  return { text: `the plan ${id} still stands`, json: { plan: { id, ...restorePlanSchema.encode(plan) } } };
+}
+
+/** Under Juju every unit is brought to a halt before this one begins; here a person has to have done it. */
+function refuseOtherUnits({ id, plan }: KeptPlan): void {
+  if (plan.units.length === 0) return;
+  const units = plan.units.map(({ unit }) => unit).join(', ');
+  throw new Failure('refused', `Landscape on ${units} uses the database that plan ${id} overwrites`, {
+    hint: `With Juju, the action does it all: restore confirm=${id}. Without it, stop Landscape there, then: landscape-backup restore --other-units-stopped --confirm=${id}`,
   });
 }
 

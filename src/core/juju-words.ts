@@ -27,6 +27,11 @@ export function jujuRun({ unit, jujuVersion }: Addressee, action: string, ...par
   return jujuVersion.startsWith('2.') ? `juju run-action ${words} --wait` : `juju run ${words}`;
 }
 
+/** What an operator types to run an action of another charm, that of our principal. */
+export function principalRun(jujuVersion: string, principal: string, action: string): string {
+  return jujuRun({ unit: principal, jujuVersion }, action);
+}
+
 /** What an operator types to run something on a unit's machine. */
 function jujuSsh({ unit }: Addressee, command: string): string {
   return `juju ssh ${unit} sudo ${command}`;
@@ -60,7 +65,7 @@ function isVerb(verb: string): boolean {
 function paramsOf(options: string): readonly string[] {
   const found = options.matchAll(/--([a-z-]+)(?:[= ](<[^>]*>|[\w./:=+-]+))?/g);
   // Going on with a restore is confirming it again; Juju has no word of its own for it.
-  return [...found].map(([, name = '', value]) =>
-    name === 'continue' ? 'confirm=<plan id>' : `${name}=${value ?? 'true'}`,
-  );
+  return [...found]
+    .filter(([, name = '']) => !['cluster', 'home', 'format'].includes(name))
+    .map(([, name = '', value]) => (name === 'continue' ? 'confirm=<plan id>' : `${name}=${value ?? 'true'}`));
 }

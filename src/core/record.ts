@@ -61,12 +61,14 @@ export const holeSchema = z.object({
 export type Hole = z.infer<typeof holeSchema>;
 
 /** What a Landscape unit was when its files were kept. No secret. */
-export const landscapeFactsSchema = z.object({
+const landscapeFactsSchema = z.object({
   profile: z.enum(['charmed', 'quickstart', 'manual']),
   /** The version of the deb landscape-server; null when dpkg doesn't know it. */
   version: z.string().nullable(),
   /** Names of databases, as its service.conf tells them. */
   databases: z.array(z.string()),
+  /** What people call it: the model's name and the unit beside it. Absent without Juju. */
+  called: z.object({ model: z.string(), principal: z.string().nullable() }).optional(),
   /** Where its service.conf lies. */
   serviceConfiguration: z.string(),
 });

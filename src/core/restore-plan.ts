@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { instantSchema } from './backup.ts';
 import { lsnSchema } from './lsn.ts';
 import { restoreServiceSchema } from './restore-service.ts';
+import { unitPlanSchema } from './unit-plan.ts';
 
 /** Where a restore shall stop, as the operator asked for it. */
 const restoreTargetSchema = z.discriminatedUnion('to', [
@@ -70,6 +71,8 @@ export const restorePlanSchema = z.object({
   credentials: z.enum(['spare', 'production']),
   /** The incarnation that is claimed before the first start (in place, or with take-over); null: the result is a copy. */
   claims: z.number().int().positive().nullable(),
+  /** What happens to the files of each Landscape unit of this model; empty where there is none, or no Juju. */
+  units: z.array(unitPlanSchema),
   /** What the operator should know, one sentence each. */
   notes: z.array(z.string()),
 });

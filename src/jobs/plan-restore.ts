@@ -18,6 +18,7 @@ import { localStanding } from './local-standing.ts';
 import { checkMachine, measureRestore, type RestoreMeasurements } from './measure-restore.ts';
 import type { PlanContext, RestoreRequest } from './plan-context.ts';
 import { planId } from './kept-plans.ts';
+import { planUnits } from './plan-units.ts';
 import { decideDirectories } from './restore-places.ts';
 
 /** A plan that has been made: nothing was changed for it. */
@@ -61,6 +62,11 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
   const { backup } = source;
   checkVersion(context, backup, request);
   const settings = settleSettings(backup.settings, source.floors, await readOwnFloors(cluster));
+  const files = await planUnits(context, {
+    model: holderOf(catalogue, source.backupIncarnation),
+    notAfter: filesUntil(request.target, source),
+    filesFrom: request.filesFrom ?? {},
+  });
   const claims = request.inPlace || request.takeOver ? nextIncarnation(catalogue.incarnations) : null;
   const plan: RestorePlan = {
     format: 1,
@@ -85,7 +91,9 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
     settings: { raised: { ...settings.raised }, carried: { ...settings.carried } },
     credentials: request.credentials,
     claims,
+    units: [...files.units],
     notes: [
+      ...files.notes,
       ...standing,
       ...notes,
       ...source.notes,
@@ -97,6 +105,18 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
   const measurements = await measureRestore(context, plan, backup);
   checkMachine(plan, measurements);
   return { plan, id: planId(plan), backup, measurements };
+}
+
+/** The model whose unit owned the line when the backup was taken: its Landscape units' files belong to it. */
+function holderOf({ incarnations }: ClusterCatalogue, incarnation: number): string {
+  return incarnations.find(({ number }) => number === incarnation)?.owner.model ?? '';
+}
+
+/** Files newer than the database that comes back would not fit to it. */
+function filesUntil(target: RestoreRequest['target'], { settled, backup }: Source): Date | undefined {
+  if (target.to === 'end') return undefined;
+  if (target.to === 'time') return target.time;
+  return settled.restoredTo ?? backup.stoppedAt;
 }
 
 async function findSource(

@@ -37,6 +37,7 @@ const plan: RestorePlan = {
   settings: { raised: { max_connections: 500 }, carried: { lc_monetary: 'C.UTF-8' } },
   credentials: 'spare',
   claims: null,
+  units: [],
   notes: ['Not protected against prune.'],
 };
 

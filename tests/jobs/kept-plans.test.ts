@@ -48,6 +48,7 @@ const plan: RestorePlan = {
   settings: { raised: { max_connections: 5, max_wal_senders: 6 }, carried: {} },
   credentials: 'spare',
   claims: null,
+  units: [],
   notes: [],
 };
 
