@@ -30,7 +30,7 @@ export interface HookTools {
   /**
    * A bag of a unit or an application (`member`), our own included. What we wrote in this hook is in it.
    *
-   * Our own application's bag is readable by the leader only: anyone else fails.
+   * Our own application's bag is readable by the leader only, but for that of the peer relation: anyone else fails.
    */
   relationGet(id: string, bag: Bag, member: string): Promise<RelationData>;
   /** Writes into our own bag; an empty text deletes. The application's bag is the leader's: anyone else fails. */

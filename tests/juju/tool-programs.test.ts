@@ -95,7 +95,7 @@ describe('errors, with their exit codes', () => {
     expect(await call(line)).toEqual(expected);
   });
 
-  test('a follower neither writes nor reads the bag of its own application', async () => {
+  test('a follower reads the bag of its own application among peers and elsewhere not, and writes neither', async () => {
     const { unit } = await context();
     unit.application.leader = undefined;
     const follower = new HookContext('x', unit, { kind: 'command' });
@@ -105,7 +105,8 @@ describe('errors, with their exit codes', () => {
       stdout: '',
       stderr: 'ERROR cannot write relation settings\n',
     });
-    expect(runTool(follower, 'relation-get', ['-r', 'peers:0', '--app', '-', 'toy']).exitCode).toBe(1);
+    expect(runTool(follower, 'relation-get', ['-r', 'peers:0', '--app', '-', 'toy']).exitCode).toBe(0);
+    expect(runTool(follower, 'relation-get', ['-r', 'postgresql:1', '--app', '-', 'toy']).exitCode).toBe(1);
     expect(runTool(follower, 'is-leader', ['--format', 'json']).stdout).toBe('false\n');
     expect(runTool(follower, 'action-set', ['a=b'])).toMatchObject({
       exitCode: 1,

@@ -106,7 +106,11 @@ export class HookContext {
       const state = relation.applicationBags.get(name);
       if (state === undefined) throw new ToolError(1, `permission denied (unauthorized access)`);
       if (name !== this.unit.application.name) return this.#readBag(state);
-      if (!this.#leads()) throw new ToolError(1, 'permission denied (unauthorized access)');
+      if (!this.#leads()) {
+        // Every unit may read what the leader says to its peers, and nobody else what it says to others.
+        if (view.side.endpoint.role === 'peers') return this.#readBag(state);
+        throw new ToolError(1, 'permission denied (unauthorized access)');
+      }
       return overlay(state.data, this.#applicationWrites.get(view));
     }
     const state = relation.unitBags.get(member);
