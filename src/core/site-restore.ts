@@ -48,6 +48,7 @@ export const intentSchema = z.object({
   planner: z.string(),
   /** Grows when a person asks a failed restore to go on. */
   attempt: z.number().int().positive(),
+  credentials: z.enum(['spare', 'production']),
   units: z.array(unitShareSchema),
   /** Units that were lost and are left out, by a person's word. */
   without: z.array(z.string()),

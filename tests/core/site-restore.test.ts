@@ -29,6 +29,7 @@ function intent(more: Partial<Intent> = {}): Intent {
     planId: '0123456789abcdef',
     planner: 'b/0',
     attempt: 1,
+    credentials: 'spare',
     units,
     without: [],
     ended: false,

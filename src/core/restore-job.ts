@@ -1,0 +1,54 @@
+import type { Job } from './job.ts';
+import { isPending } from './job.ts';
+import type { Intent, Progress, SiteStage } from './site-restore.ts';
+import { hasWork } from './site-restore.ts';
+import type { Role } from './site.ts';
+
+/** The verb and arguments of a stage on a unit of a role; both roles on one unit do theirs one after the other. */
+const verbs: Readonly<Record<Role, Readonly<Partial<Record<SiteStage, (id: string) => readonly string[]>>>>> = {
+  postgresql: {
+    check: (id) => ['restore', '--check', `--confirm=${id}`],
+    database: (id) => ['restore', '--other-units-stopped', `--confirm=${id}`],
+    'abandon-database': (id) => ['abandon-restore', `--confirm=${id}`],
+  },
+  landscape: {
+    check: (id) => ['landscape-check', '--plan', id],
+    quiesce: (id) => ['quiesce', '--plan', id],
+    files: (id) => ['restore-files', '--plan', id],
+    verify: (id) => ['verify-files', '--plan', id],
+    resume: (id) => ['resume', '--plan', id],
+    'abandon-files': (id) => ['abandon-files', '--plan', id],
+  },
+};
+
+/** A job of a stage: its id is made of the run, stage and attempt, so that a hook that is run again starts nothing twice. */
+export interface StageJob {
+  readonly id: string;
+  readonly argv: readonly string[];
+}
+
+/** The jobs of a stage on a unit with these roles, in their order. */
+export function stageJobs(intent: Intent, stage: SiteStage, roles: readonly Role[]): readonly StageJob[] {
+  return (['postgresql', 'landscape'] as const).flatMap((role) => {
+    const argv = verbs[role][stage]?.(intent.planId);
+    if (argv === undefined || !roles.includes(role) || !hasWork(stage, [role])) return [];
+    return [{ id: `${intent.kind}-${intent.run}-${stage}-${intent.attempt}-${role}`, argv }];
+  });
+}
+
+/** What the jobs of a stage come to, and which of them is to be started next. */
+export function stageProgress(
+  intent: Intent,
+  stage: SiteStage,
+  jobs: readonly (StageJob & { readonly job: Job | undefined })[],
+): { readonly progress: Progress; readonly start: StageJob | undefined } {
+  const common = { run: intent.run, kind: intent.kind, attempt: intent.attempt, stage, failure: null };
+  for (const { job, ...each } of jobs) {
+    if (job === undefined) return { progress: { ...common, state: 'running' }, start: each };
+    if (isPending(job)) return { progress: { ...common, state: 'running' }, start: undefined };
+    if (job.state === 'succeeded') continue;
+    const { message, hint } = job.failure ?? { message: `the job ${job.id} failed without saying why`, hint: null };
+    return { progress: { ...common, state: 'failed', failure: { message, hint } }, start: undefined };
+  }
+  return { progress: { ...common, state: 'finished' }, start: undefined };
+}
