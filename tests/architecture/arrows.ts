@@ -13,7 +13,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   juju: ['system', 'core'],
   jobs: ['archiver', 'repository', 'storage', 'postgres', 'landscape', 'system', 'core'],
   hooks: ['juju', 'repository', 'postgres', 'landscape', 'system', 'core'],
-  actions: ['juju', 'repository', 'postgres', 'landscape', 'system', 'core'],
+  actions: ['hooks', 'juju', 'repository', 'postgres', 'landscape', 'system', 'core'],
   commands: ['jobs', 'repository', 'storage', 'postgres', 'system', 'core'],
   main: [
     'commands',

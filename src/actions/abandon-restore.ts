@@ -1,0 +1,78 @@
+import { Failure } from '../core/failure.ts';
+import { jujuRun } from '../core/juju-words.ts';
+import type { Intent } from '../core/site-restore.ts';
+import { z } from 'zod';
+import {
+  addresseeOf,
+  followJob,
+  needDatabase,
+  optionsOf,
+  type Action,
+  type ActionCall,
+  type ActionResult,
+} from './action.ts';
+import { latestIntent } from './open-restore.ts';
+import { write } from './restore.ts';
+
+/** `abandon-restore`: has every unit put back what was there before the restore. */
+export const abandonRestore: Action = {
+  name: 'abandon-restore',
+  run: async (call) => {
+    const intent = latestIntent(call.snapshot);
+    if (intent === undefined) {
+      needDatabase(call, 'abandon-restore');
+      return await followJob(call, ['abandon-restore', ...optionsOf(call.params, 'confirm')]);
+    }
+    if (intent.planner !== call.snapshot.environment.unit) throw elsewhere(call, intent);
+    const confirm = z.string().catch('').parse(call.params['confirm']);
+    if (confirm === '') return asked(call, intent);
+    if (confirm !== intent.planId) {
+      throw new Failure('refused', `the restore is of plan ${intent.planId}, not ${confirm}`, {
+        hint: 'landscape-backup abandon-restore says what would be undone.',
+      });
+    }
+    return await giveUp(call, intent);
+  },
+};
+
+function elsewhere({ snapshot }: ActionCall, { planner, planId }: Intent): Failure {
+  return new Failure('refused', `the restore of plan ${planId} was made by ${planner}`, {
+    hint: jujuRun({ ...addresseeOf(snapshot), unit: planner }, 'abandon-restore'),
+  });
+}
+
+function asked({ snapshot }: ActionCall, { planId, units, kind, ended }: Intent): ActionResult {
+  if (kind === 'abandon' && ended) {
+    throw new Failure('refused', `the restore of plan ${planId} is given up already`, {
+      hint: 'landscape-backup restore makes a new plan.',
+    });
+  }
+  return {
+    text: [
+      `the restore of plan ${planId} would be undone: what it made is deleted, and what was there before is put back, on`,
+      ...units.map(({ unit, roles }) => `  ${unit}: ${roles.includes('postgresql') ? 'the database' : 'files'}`),
+      'Nothing has been changed yet. To do it:',
+      `  ${jujuRun(addresseeOf(snapshot), 'abandon-restore', `confirm=${planId}`)}`,
+    ].join('\n'),
+    json: { planId, units: units.map(({ unit }) => unit) },
+  };
+}
+
+async function giveUp(call: ActionCall, intent: Intent): Promise<ActionResult> {
+  if (intent.kind === 'abandon' && intent.ended) return asked(call, intent);
+  const again = intent.kind === 'abandon';
+  const next: Intent = {
+    ...intent,
+    kind: 'abandon',
+    sequence: intent.sequence + 1,
+    run: again ? intent.run : intent.sequence + 1,
+    attempt: again ? intent.attempt + 1 : 1,
+    ended: false,
+    at: call.machine.now(),
+  };
+  await write(call, next);
+  return {
+    text: `the restore of plan ${intent.planId} is given up on ${intent.units.map(({ unit }) => unit).join(', ')}\n  next: juju status shows when each unit is as it was`,
+    json: { planId: intent.planId, run: next.run, attempt: next.attempt },
+  };
+}

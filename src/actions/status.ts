@@ -1,0 +1,32 @@
+import { settingsFromConfig } from '../core/charm-settings.ts';
+import { inJujuWords } from '../core/juju-words.ts';
+import { isPending } from '../core/job.ts';
+import { statusOf } from '../hooks/status.ts';
+import { restoreTurnOf } from '../hooks/restore-stage.ts';
+import { addresseeOf, type Action } from './action.ts';
+
+/** `status`: what juju status shows, with everything behind it. */
+export const status: Action = {
+  name: 'status',
+  run: async ({ snapshot }) => {
+    const settings = settingsFromConfig(snapshot.config, snapshot.application.repository?.id);
+    const turn = restoreTurnOf(snapshot);
+    const said = statusOf({ snapshot, settings, turn });
+    const to = addresseeOf(snapshot);
+    const { cluster, jobs } = snapshot.local;
+    const details = (cluster?.health?.details ?? []).map(
+      ({ level, text, next }) => `${level}: ${text}${next === null ? '' : `\n  next: ${inJujuWords(next, to)}`}`,
+    );
+    const running = jobs.filter(isPending).map(({ id, progress }) => `job ${id}: ${progress?.phase ?? 'begins'}`);
+    return {
+      text: [`${said.status}: ${said.message}`, ...details, ...running].join('\n'),
+      json: {
+        status: said.status,
+        message: said.message,
+        health: cluster?.health ?? null,
+        restore: turn === undefined ? null : { planId: turn.intent.planId, kind: turn.intent.kind, step: turn.step },
+        jobs: jobs.map(({ id, verb, state }) => ({ id, verb, state })),
+      },
+    };
+  },
+};

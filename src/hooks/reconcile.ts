@@ -1,0 +1,107 @@
+import { isFailure, toFailure } from '../core/failure.ts';
+import { settingsFromConfig, type CharmSettings } from '../core/charm-settings.ts';
+import { agreedOwner, agreedRepository, reconcileJobs } from '../core/reconcile.ts';
+import type { UnitFacts } from '../core/site.ts';
+import type { ApplicationBag } from '../core/unit-bag.ts';
+import type { HookTools } from '../juju/hook-tools.ts';
+import type { JujuEnvironment } from '../juju/environment.ts';
+import { applicationFields, unitFields } from './bags.ts';
+import { endIfFinished, takeRestoreTurn, type RestoreTurn } from './restore-stage.ts';
+import { readSnapshot, type Snapshot } from './snapshot.ts';
+import { identityOf, publishedFacts, siteOf } from './site-facts.ts';
+import { setStatus } from './status.ts';
+import type { UnitMachine } from './unit-machine.ts';
+
+/**
+ * Brings this unit in line with everything that Juju and its machine say, and publishes what it is. Run at the end of every
+ * hook and action: nothing is remembered from one to the next, and doing it twice changes nothing.
+ */
+export async function reconcile(
+  environment: JujuEnvironment,
+  tools: HookTools,
+  machine: UnitMachine,
+): Promise<Snapshot> {
+  const snapshot = await readSnapshot(environment, tools, machine);
+  const application = agree(snapshot);
+  const settings = settingsFromConfig(snapshot.config, application.repository?.id);
+  const settingsChanged = await applySettings(machine, settings);
+  await machine.identify(identityOf(snapshot));
+  const facts = publishedFacts(snapshot);
+  await machine.writeSite(siteOf(snapshot, facts, machine.now()));
+  const turn = await takeRestoreTurn(snapshot, machine);
+  await startJobs(tools, machine, { ...snapshot, application }, settingsChanged, turn);
+  await publish(tools, snapshot, application, facts, turn);
+  const after = { ...snapshot, local: await machine.look(snapshot.roles) };
+  await setStatus(tools, { snapshot: { ...after, application }, settings, turn });
+  return after;
+}
+
+/** What the leader says for all; everybody else takes what the leader has said. */
+function agree({ isLeader, application, own, others, local }: Snapshot): ApplicationBag {
+  if (!isLeader) return application;
+  const bags = [{ ...own, ...ownWord(local) }, ...others.values()];
+  return {
+    ...application,
+    repository: agreedRepository(
+      application.repository,
+      bags.map(({ repository }) => repository),
+    ),
+    owner: agreedOwner(application.owner, bags),
+  };
+}
+
+/** What this unit's machine says of its place in the repository. */
+function ownWord({ cluster }: Snapshot['local']) {
+  const repository = cluster?.pin ?? undefined;
+  const owner = cluster?.standing?.is === 'owner' ? (cluster.owner ?? undefined) : undefined;
+  return { repository, owner };
+}
+
+/** Options that can't be used change nothing: the last good ones stay in force. */
+async function applySettings(machine: UnitMachine, settings: CharmSettings): Promise<boolean> {
+  if (!settings.ok || (await machine.readSettings()) === settings.text) return false;
+  await machine.writeSettings(settings.text);
+  return true;
+}
+
+async function startJobs(
+  tools: HookTools,
+  machine: UnitMachine,
+  { roles, application, local }: Snapshot,
+  settingsChanged: boolean,
+  turn: RestoreTurn | undefined,
+): Promise<void> {
+  const isRestoring = turn !== undefined && !turn.intent.ended;
+  for (const argv of reconcileJobs({ roles, application, cluster: local.cluster, settingsChanged, isRestoring })) {
+    try {
+      await machine.jobs.start(argv);
+    } catch (error) {
+      // One that runs already does it; what else is in the way is told by the status of what was not done.
+      if (!isFailure(error, 'busy')) await tools.log('WARNING', `${argv.join(' ')}: ${toFailure(error).message}`);
+    }
+  }
+}
+
+async function publish(
+  tools: HookTools,
+  snapshot: Snapshot,
+  application: ApplicationBag,
+  facts: UnitFacts,
+  turn: RestoreTurn | undefined,
+): Promise<void> {
+  const { peers, isLeader, local } = snapshot;
+  if (peers === undefined) return;
+  const { repository, owner } = ownWord(local);
+  await tools.relationSet(peers, 'unit', {
+    ...unitFields.facts.write(facts),
+    ...unitFields.repository.write(repository),
+    ...unitFields.owner.write(owner),
+    ...unitFields.progress.write(turn?.progress),
+  });
+  if (!isLeader) return;
+  await tools.relationSet(peers, 'app', {
+    ...applicationFields.repository.write(application.repository),
+    ...applicationFields.owner.write(application.owner),
+    ...applicationFields.restore.write(turn === undefined ? undefined : endIfFinished(snapshot, turn)),
+  });
+}

@@ -1,0 +1,67 @@
+import type { CharmConfig } from '../core/charm-settings.ts';
+import type { Role } from '../core/site.ts';
+import type { ApplicationBag, UnitBag } from '../core/unit-bag.ts';
+import type { JujuEnvironment } from '../juju/environment.ts';
+import type { HookTools } from '../juju/hook-tools.ts';
+import { readApplicationBag, readUnitBag } from './bags.ts';
+import type { LocalFacts, UnitMachine } from './unit-machine.ts';
+
+/** Everything that a hook decides by, read once at its beginning. */
+export interface Snapshot {
+  readonly environment: JujuEnvironment;
+  readonly config: CharmConfig;
+  readonly isLeader: boolean;
+  readonly roles: readonly Role[];
+  /** The peer relation's id; `undefined` before it is there and while it goes. */
+  readonly peers: string | undefined;
+  readonly application: ApplicationBag;
+  readonly own: UnitBag;
+  /** The other units that are there, with what they say. */
+  readonly others: ReadonlyMap<string, UnitBag>;
+  readonly local: LocalFacts;
+}
+
+/** Reads what Juju and the machine say. */
+export async function readSnapshot(
+  environment: JujuEnvironment,
+  tools: HookTools,
+  machine: UnitMachine,
+): Promise<Snapshot> {
+  const roles = await readRoles(tools);
+  const [peers] = await tools.relationIds('peers');
+  return {
+    environment,
+    config: await tools.configGet(),
+    isLeader: await tools.isLeader(),
+    roles,
+    peers,
+    ...(await readPeers(environment, tools, peers)),
+    local: await machine.look(roles),
+  };
+}
+
+/** The endpoints by which this unit is bound to its principal; a relation that is being broken no longer counts. */
+export async function readRoles(tools: HookTools): Promise<readonly Role[]> {
+  const roles: Role[] = [];
+  for (const role of ['postgresql', 'landscape'] as const) {
+    if ((await tools.relationIds(role)).length > 0) roles.push(role);
+  }
+  return roles;
+}
+
+async function readPeers(
+  { unit, application }: JujuEnvironment,
+  tools: HookTools,
+  peers: string | undefined,
+): Promise<Pick<Snapshot, 'application' | 'own' | 'others'>> {
+  if (peers === undefined) return { application: {}, own: {}, others: new Map() };
+  const others = new Map<string, UnitBag>();
+  for (const other of await tools.relationUnits(peers)) {
+    others.set(other, readUnitBag(await tools.relationGet(peers, 'unit', other)));
+  }
+  return {
+    application: readApplicationBag(await tools.relationGet(peers, 'app', application)),
+    own: readUnitBag(await tools.relationGet(peers, 'unit', unit)),
+    others,
+  };
+}

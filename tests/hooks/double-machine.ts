@@ -1,0 +1,140 @@
+import { factsWithout, type ClusterFacts } from '../../src/core/cluster-facts.ts';
+import { isPending, type Job } from '../../src/core/job.ts';
+import type { LandscapeUnitFacts } from '../../src/core/landscape-facts.ts';
+import type { Role, Site } from '../../src/core/site.ts';
+import type { LocalFacts, UnitMachine } from '../../src/hooks/unit-machine.ts';
+import { Failure } from '../../src/core/failure.ts';
+import type { UnitIdentity } from '../../src/system/unit-identity.ts';
+
+/** What a verb does on a double: its JSON and text, or how it fails. */
+export type Verb = (
+  argv: readonly string[],
+  machine: DoubleMachine,
+) => { readonly text: string; readonly json: unknown };
+
+/** A machine in memory: what stories look at and what they may change. It outlives hooks, as a disk does. */
+export class DoubleMachine {
+  readonly unit: string;
+  now = new Date('2026-11-25T00:00:00Z');
+  installed: readonly Role[] | undefined;
+  identity: UnitIdentity | undefined;
+  settings: string | undefined;
+  site: Site | undefined;
+  left = false;
+  uninstalled = false;
+  cluster: ClusterFacts = factsWithout('none', null, null);
+  landscape: LandscapeUnitFacts | undefined;
+  trouble: LocalFacts['trouble'];
+  readonly shares = new Map<string, unknown>();
+  readonly jobs: Job[] = [];
+  readonly verbs: Readonly<Record<string, Verb>>;
+
+  constructor(unit: string, verbs: Readonly<Record<string, Verb>>) {
+    this.unit = unit;
+    this.verbs = verbs;
+  }
+
+  /** The jobs that run now. */
+  get pending(): readonly Job[] {
+    return this.jobs.filter(isPending);
+  }
+
+  /** Ends a job that runs, by doing what its verb does here; a verb that throws fails it. */
+  finish(id: string): void {
+    const index = this.jobs.findIndex((job) => job.id === id);
+    const job = this.jobs[index];
+    if (job === undefined || !isPending(job)) return;
+    const work = this.verbs[job.verb] ?? (() => ({ text: `${job.verb} done`, json: {} }));
+    try {
+      const result = work(job.argv, this);
+      this.jobs[index] = { ...job, state: 'succeeded', exitCode: 0, endedAt: this.now, result };
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const failure = { kind: error.kind, message: error.message, hint: error.hint ?? null };
+      this.jobs[index] = { ...job, state: 'failed', exitCode: 1, endedAt: this.now, failure };
+    }
+  }
+
+  /** Kills a job that runs: it has not said how it ended. */
+  lose(id: string): void {
+    const index = this.jobs.findIndex((job) => job.id === id);
+    const job = this.jobs[index];
+    if (job === undefined || !isPending(job)) return;
+    const failure = { kind: 'machine' as const, message: 'the job ended without saying how', hint: null };
+    this.jobs[index] = { ...job, state: 'lost', failure };
+  }
+
+  /** The machine as a hook sees it. */
+  toUnitMachine(): UnitMachine {
+    return {
+      install: async (roles) => {
+        this.installed = roles;
+        return [];
+      },
+      identify: async (identity) => {
+        this.identity = identity;
+      },
+      isInstalled: async () => this.installed !== undefined,
+      uninstall: async () => {
+        this.uninstalled = true;
+        return [];
+      },
+      leave: async () => {
+        this.left = true;
+        return [];
+      },
+      readSettings: async () => this.settings,
+      writeSettings: async (text) => {
+        this.settings = text;
+      },
+      writeSite: async (site) => {
+        this.site = site;
+      },
+      look: async (roles) => ({
+        cluster: roles.includes('postgresql') ? this.cluster : undefined,
+        landscape: roles.includes('landscape') ? this.landscape : undefined,
+        trouble: this.trouble,
+        jobs: [...this.jobs],
+      }),
+      now: () => this.now,
+      pause: async () => {
+        for (const { id } of this.pending) this.finish(id);
+      },
+      keepShare: async (planId, share) => {
+        this.shares.set(planId, share);
+      },
+      jobs: this.#jobs(),
+    };
+  }
+
+  #jobs(): UnitMachine['jobs'] {
+    return {
+      start: async (argv, { id } = {}) => {
+        const [verb = ''] = argv;
+        if (id !== undefined && this.jobs.some((job) => job.id === id)) return id;
+        const other = this.pending.find((job) => job.verb === verb);
+        if (other !== undefined) throw new Failure('busy', `a job of ${verb} is already running: ${other.id}`);
+        const made = id ?? `${verb}-${this.jobs.length}`;
+        this.jobs.push({
+          id: made,
+          verb,
+          argv,
+          startedAt: this.now,
+          state: 'running',
+          progress: undefined,
+          result: undefined,
+          endedAt: undefined,
+          exitCode: undefined,
+          failure: undefined,
+        });
+        return made;
+      },
+      look: async (id) => this.jobs.find((job) => job.id === id),
+      list: async () => this.jobs.toReversed(),
+      stop: async (id) => {
+        this.lose(id);
+        return this.jobs.find((job) => job.id === id);
+      },
+    };
+  }
+}
