@@ -23,7 +23,11 @@ start_unit() (
       return 1
     fi
   done
-  for wanted in $(values "$unit" 'Unit|Wants'); do (start_unit "$wanted" 2>/dev/null) || :; done
+  # Together, as nothing orders them; each was read before, so that no two read one at once.
+  wishes=$(values "$unit" 'Unit|Wants')
+  for wanted in $wishes; do load "$wanted"; done
+  for wanted in $wishes; do (start_unit "$wanted" 2>/dev/null) & done
+  wait
 
   settle "$unit" deactivating
   lock "$unit"
@@ -109,7 +113,8 @@ stop_unit() (
   case " ${stopping:-} " in *" $unit "*) return 0 ;; esac
   stopping="${stopping:-} $unit"
   load "$unit"
-  for other in $(dependents "$unit" PartOf Requires BindsTo); do (no_block="" stop_unit "$other"); done
+  for other in $(dependents "$unit" PartOf Requires BindsTo); do (no_block="" stop_unit "$other") & done
+  wait
   lock "$unit"
   active_state "$unit"
   case $REPLY in
@@ -134,9 +139,9 @@ end_service() {
   unit=$1
   state "$unit" MainPID 0
   main=$REPLY
-  values "$unit" 'Service|ExecStop' >"/run/site/end.$$"
-  while read -r line; do MAINPID=$main control "$unit" "$line" || :; done <"/run/site/end.$$"
-  rm -f "/run/site/end.$$"
+  values "$unit" 'Service|ExecStop' >"/run/site/end.$unit"
+  while read -r line; do MAINPID=$main control "$unit" "$line" || :; done <"/run/site/end.$unit"
+  rm -f "/run/site/end.$unit"
   signal=$(value "$unit" 'Service|KillSignal' TERM)
   mode=$(value "$unit" 'Service|KillMode' control-group)
   case $mode in
@@ -151,8 +156,8 @@ end_service() {
   fi
   # What was about to be started when the stop came is told now.
   while active_state "$unit" && [ "$REPLY" = deactivating ] && watched "$unit"; do
+    sleep 0.02
     [ "$mode" != control-group ] || signal_group "$unit" "${signal#SIG}"
-    sleep 0.1
   done
   settle "$unit" deactivating
 }
@@ -162,14 +167,14 @@ watched() { state "$1" Watcher 0; [ "$REPLY" != 0 ] && kill -0 "$REPLY" 2>/dev/n
 # await_end <unit> <kill mode> <main process>: gives processes their time, then kills them.
 await_end() {
   patience=$(seconds "$(value "$1" 'Service|TimeoutStopSec' 90)")
-  left=$((patience * 20))
+  left=$((patience * 50))
   while [ "$left" != 0 ]; do
     case $2 in
     process) [ "$3" != 0 ] && kill -0 "$3" 2>/dev/null || return 0 ;;
     *) [ -n "$(members "$1")" ] || return 0 ;;
     esac
     left=$((left - 1))
-    sleep 0.05
+    sleep 0.02
   done
   become "$1" Result timeout
   if [ "$2" = process ]; then kill -s KILL "$3" 2>/dev/null || :; else echo 1 >"$groups/$1/cgroup.kill"; fi
