@@ -7,6 +7,7 @@ import { isUnderWay, readRestoreState } from '../jobs/restore/restore-state.ts';
 import { runDue as run, type Done, type DueParts, type RanDue } from '../jobs/run-due.ts';
 import { witness, witnessServer } from '../jobs/witness.ts';
 import { readControlData } from '../postgres/control-data.ts';
+import { isInRecovery } from '../postgres/server-facts.ts';
 import type { Repository } from '../repository/repository.ts';
 import { withRepository, type Context } from './context.ts';
 import type { Result } from './output.ts';
@@ -28,18 +29,20 @@ made up for; a backup that failed is tried again after a growing while.`,
       };
     }
     return await withRepository(context, async (repository) => {
-      const ran = await run({ ...context, repository, hostZone: hostZone() }, partsOf(context, repository));
+      const isStandby = context.cluster.running && (await isInRecovery(context.cluster));
+      const site = { ...context, repository, hostZone: hostZone(), isStandby };
+      const ran = await run(site, partsOf(context, repository, isStandby));
       return describe(ran);
     });
   },
 };
 
-function partsOf(context: Context, repository: Repository): DueParts {
+function partsOf(context: Context, repository: Repository, isStandby: boolean): DueParts {
   const { cluster } = context;
   return {
     reconcile: async () => {
       await configure(context, repository);
-      await findHoles(context, repository);
+      if (!isStandby) await findHoles(context, repository);
     },
     backup: async (trigger) => await takeBackup({ ...context, repository }, { trigger }),
     prune: async () => await prune(pruneContext(context, repository), { by: 'schedule' }),

@@ -22,6 +22,7 @@ export function findings(facts: HealthFacts): readonly Finding[] {
     );
   }
   const place = aboutRepository(facts);
+  if (facts.isInRecovery) return [...place, ...aboutStandby(facts)];
   if (standing?.is === 'copy') return [...place, ...aboutCopy(facts, standing)];
   if (standing?.is === 'none') {
     return [
@@ -62,16 +63,21 @@ function aboutCopy(
   );
 }
 
-function aboutServer({ label, isRunning, isInRecovery, server }: HealthFacts): readonly Finding[] {
+/** A standby archives nothing and takes no backups: that is its primary's, and its own once it is promoted. */
+function aboutStandby({ label, standing }: HealthFacts): readonly Finding[] {
+  if (standing?.is === 'owner')
+    return say('ok', `${label}: a standby: its primary is kept, and it goes on from there when it is promoted`);
+  return say(
+    'attention',
+    `${label}: the cluster is in recovery (a standby): its primary is the one to keep`,
+    'Keep the primary.',
+  );
+}
+
+function aboutServer({ label, isRunning, server }: HealthFacts): readonly Finding[] {
   if (!isRunning)
     return say('alarm', `${label}: the cluster does not run`, `pg_ctlcluster ${label.replace('/', ' ')} start`);
   if (server !== undefined) return say('alarm', `${label}: ${server.message}`, server.hint);
-  if (isInRecovery)
-    return say(
-      'attention',
-      `${label}: the cluster is in recovery (a standby): its primary is the one to keep`,
-      'Keep the primary.',
-    );
   return [];
 }
 

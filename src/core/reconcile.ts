@@ -38,13 +38,18 @@ export function reconcileJobs(facts: ReconcileFacts): readonly (readonly string[
 /** A standby of the application's own cluster goes on under the same owner when it is promoted. */
 function wantsOwner(cluster: ClusterFacts, owner: SharedOwner | undefined): readonly string[] | undefined {
   if (owner === undefined || cluster.cluster?.systemIdentifier !== owner.systemIdentifier) return undefined;
-  if (cluster.owner !== null || cluster.cluster.inRecovery !== true) return undefined;
+  if (cluster.cluster.inRecovery !== true || !isBehind(cluster.owner, owner)) return undefined;
   return [
     'adopt-owner',
     `--owner-id=${owner.ownerId}`,
     `--system-identifier=${owner.systemIdentifier}`,
     `--incarnation=${owner.incarnation}`,
   ];
+}
+
+/** The primary's line may have gone on to another incarnation, by a restore in place. */
+function isBehind(own: ClusterFacts['owner'], owner: SharedOwner): boolean {
+  return own === null || (own.ownerId === owner.ownerId && own.incarnation < owner.incarnation);
 }
 
 /** A restored copy is joined by its take-over, with all that this means; everything else by `init`. */

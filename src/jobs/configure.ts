@@ -2,6 +2,7 @@ import { archiveCommand } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import { standing, type Incarnation, type Standing } from '../core/incarnation.ts';
 import { applyArchiving, forgetLost, type ArchivingOutcome } from '../postgres/archiving.ts';
+import { isInRecovery } from '../postgres/server-facts.ts';
 import { readControlData } from '../postgres/control-data.ts';
 import { listIncarnations } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -95,8 +96,11 @@ async function apply({ cluster, unit, settings, runtime, clock }: JobContext, is
   return await applyArchiving(cluster, unit, wish, clock.now());
 }
 
-async function recordLost({ unit, clock }: JobContext, is: Standing, { lostBefore }: ArchivingOutcome): Promise<void> {
+async function recordLost(context: JobContext, is: Standing, { lostBefore }: ArchivingOutcome): Promise<void> {
+  const { unit, clock, cluster } = context;
   if (lostBefore === undefined || is.is !== 'owner') return;
+  // What a standby did not archive, its primary did.
+  if (await isInRecovery(cluster)) return await forgetLost(unit);
   await recordNeededBackup(unit, {
     format: 1,
     reason: 'foreign-archiver',

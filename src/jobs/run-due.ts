@@ -20,6 +20,8 @@ export interface RunDueContext {
   readonly settings: Pick<Settings, 'backupSchedule' | 'walArchiving'>;
   readonly hostZone: string;
   readonly clock: Clock;
+  /** The cluster follows another one under the same owner: that one has everything to do. */
+  readonly isStandby: boolean;
 }
 
 /** The jobs themselves; each has its own lock and its own guards. */
@@ -81,7 +83,7 @@ async function attempt(did: Done['did'], why: string | undefined, work: () => Pr
 
 /** Reads what decides; facts that a complete backup has answered are forgotten on the way. */
 async function readFacts(context: RunDueContext): Promise<DueFacts> {
-  const { unit, repository, settings, hostZone, clock } = context;
+  const { unit, repository, settings, hostZone, clock, isStandby } = context;
   const owner = await readOwnerState(unit);
   const own =
     owner === undefined
@@ -89,7 +91,7 @@ async function readFacts(context: RunDueContext): Promise<DueFacts> {
       : (await listIncarnations(repository, owner.systemIdentifier)).filter(
           (each) => each.owner.ownerId === owner.ownerId,
         );
-  const isOwner = own.some(({ number }) => number === owner?.incarnation);
+  const isOwner = !isStandby && own.some(({ number }) => number === owner?.incarnation);
   const good = isOwner && owner !== undefined ? await goodBackups(context, owner) : [];
   const known = await readNeededBackups(unit);
   const needed = stillNeeded(known, good);

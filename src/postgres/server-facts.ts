@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
 import { connectReplication } from './base-backup.ts';
-import { postgresFailure, type Address, type Connection } from './query.ts';
+import type { Cluster } from './cluster.ts';
+import { postgresFailure, withConnection, type Address, type Connection } from './query.ts';
 
 const identitySchema = z.object({ systemid: z.string(), timeline: z.coerce.number() });
 
@@ -57,4 +58,16 @@ export async function serverTime(connection: Connection): Promise<Date> {
   const [row] = await connection.ask(z.object({ at: z.date() }), 'SELECT clock_timestamp() AS at');
   if (row === undefined) throw new Failure('postgres', 'PostgreSQL does not tell the time');
   return row.at;
+}
+
+/** Tells whether a running cluster replays another's WAL, as a standby does. */
+export async function isInRecovery(cluster: Cluster): Promise<boolean> {
+  return await withConnection(cluster, async (connection) => {
+    const [row] = await connection.ask(
+      z.object({ recovering: z.boolean() }),
+      'SELECT pg_is_in_recovery() AS recovering',
+    );
+    if (row === undefined) throw new Failure('postgres', 'PostgreSQL does not say what it is');
+    return row.recovering;
+  });
 }

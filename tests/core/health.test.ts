@@ -126,7 +126,14 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
     'PostgreSQL said no',
     'pg_hba.conf',
   ],
-  ['a standby', { isInRecovery: true }, 'attention', 'in recovery', 'primary'],
+  ['a standby of the owner', { isInRecovery: true }, 'ok', 'a standby', undefined],
+  [
+    'a standby of nobody we know',
+    { isInRecovery: true, standing: { is: 'none' } },
+    'attention',
+    'in recovery',
+    'primary',
+  ],
   [
     'a stranger archives',
     { archiving: { ...ours, is: 'foreign', command: 'cp %p /x' } },

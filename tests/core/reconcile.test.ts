@@ -54,6 +54,14 @@ describe('what a hook starts by itself', () => {
       [['init', '--join']],
     ],
     [
+      'the newer incarnation of the same owner, after a restore of the primary in place',
+      {
+        application: { repository, owner: { ...owner, incarnation: 2 } },
+        cluster: cluster({ cluster: standby, owner, pin: repository }),
+      },
+      [['adopt-owner', '--owner-id=o', '--system-identifier=7', '--incarnation=2']],
+    ],
+    [
       'no owner for a cluster that is no standby, such as a restored copy with the same identifier',
       { application: { repository, owner }, cluster: cluster({ standing: { is: 'copy', of: 'x', isKept: false } }) },
       [],

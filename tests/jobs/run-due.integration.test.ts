@@ -72,6 +72,7 @@ test('a schedule without any backup takes one, prunes after it and samples a wit
     repository,
     clock,
     hostZone: 'UTC',
+    isStandby: false,
     settings: { backupSchedule, walArchiving: true },
   };
 

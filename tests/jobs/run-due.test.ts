@@ -29,7 +29,15 @@ afterEach(async () => {
 function contextOf(more: Partial<RunDueContext> = {}): RunDueContext {
   const { unit, repository, clock } = site;
   const backupSchedule = { expression: '0 2 * * *', zone: 'UTC' };
-  return { unit, repository, clock, hostZone: 'UTC', settings: { backupSchedule, walArchiving: false }, ...more };
+  return {
+    unit,
+    repository,
+    clock,
+    hostZone: 'UTC',
+    isStandby: false,
+    settings: { backupSchedule, walArchiving: false },
+    ...more,
+  };
 }
 
 /** Parts that note what was called, and end as they are told to. */
