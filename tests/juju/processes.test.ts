@@ -4,13 +4,13 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseEnvironment } from '../../src/juju/environment.ts';
+import { parseEnvironment, type JujuEnvironment } from '../../src/juju/environment.ts';
 import { makeHookTools } from '../../src/juju/hook-tool-programs.ts';
 import { until } from '../setup/wait.ts';
 import type { Model } from './simulator/model.ts';
 import { ProcessFace } from './simulator/processes.ts';
 import { Simulator } from './simulator/simulator.ts';
-import { idle, toyFiles } from './toy-charm.ts';
+import { idle, on, toy, toyFiles, type Toy } from './toy-charm.ts';
 
 let root = '';
 let charm = '';
@@ -60,6 +60,21 @@ async function world(
 /** A file that the charm has written for the test. */
 async function written(name: string): Promise<string> {
   return await readFile(join(root, name), 'utf8');
+}
+
+/** What the same charm is told in the same event in this process. */
+async function environmentInProcess(): Promise<JujuEnvironment | undefined> {
+  let told: JujuEnvironment | undefined;
+  const sim = new Simulator();
+  const model = sim.addModel('production', { proxies: { http: 'http://proxy:3128' } });
+  model.deployPrincipal('postgresql', { charm: idle('postgresql') });
+  const tells: Toy = async (environment) => {
+    told = environment;
+  };
+  await model.deploySubordinate('toy', toy(on('postgresql-relation-joined', tells)));
+  model.integrate('toy:postgresql', 'postgresql');
+  await sim.settle();
+  return told;
 }
 
 async function appears(name: string): Promise<void> {
@@ -117,7 +132,7 @@ describe('the process', () => {
     });
     expect(await written('pwd')).toBe(`${directory}\n`);
     expect(await written('input')).toBe('');
-    expect(parseEnvironment(variables)).toMatchObject({ unit: 'toy/0', proxies: { http: 'http://proxy:3128' } });
+    expect(parseEnvironment(variables)).toEqual({ ...(await environmentInProcess()), charmDirectory: directory });
   });
 
   test('what it prints goes to the log, and long lines are split', async () => {
@@ -242,6 +257,15 @@ describe('juju-exec', () => {
     },
   );
 
+  test('may also be told by the test', async () => {
+    const { sim, model } = await world(only('job-ended', `relation-set -r peers:0 woken="[$JUJU_HOOK_NAME]"`));
+
+    model.wake('toy/0', 'job-ended');
+    await sim.settle();
+
+    expect(model.bagOf('toy/0', 'peers')).toHaveProperty('woken', '[]');
+  });
+
   test('waits for the unit and for its machine', async () => {
     const { model } = await world(only('act', `echo up >${root}/up; sleep 0.5; echo action >>${root}/order`));
     const task = model.start('toy/0', 'act');
@@ -355,6 +379,18 @@ test('the charm gets the same answers from programs as in this process', async (
   await tools.actionFail('-no');
   await tools.log('ERROR', '-l');
   await expect(tools.relationGet('peers:9', 'app', 'toy')).rejects.toMatchObject({ kind: 'machine' });
+  const told = async (variables: Record<string, string>) =>
+    await execa(join(env['PATH']?.split(':')[0] ?? '', 'is-leader'), [], {
+      env: variables,
+      extendEnv: false,
+      reject: false,
+    });
+  const { JUJU_CONTEXT_ID: id = '', ...others } = env;
+  expect(await told(others)).toMatchObject({ exitCode: 1, stderr: 'ERROR JUJU_CONTEXT_ID not set' });
+  expect(await told({ ...others, JUJU_CONTEXT_ID: 'toy/0-old' })).toMatchObject({
+    exitCode: 1,
+    stderr: `ERROR bad request: expected context id "${id}", got "toy/0-old"`,
+  });
   await writeFile(join(root, 'go'), '');
 
   const result = await task.finished;

@@ -4,6 +4,7 @@ import type { JujuEnvironment } from '../../src/juju/environment.ts';
 import type { HookTools } from '../../src/juju/hook-tools.ts';
 import { z } from 'zod';
 import { containing } from '../setup/containing.ts';
+import { until } from '../setup/wait.ts';
 import { on, toy, world, type Toy } from './toy-charm.ts';
 
 describe('hooks', () => {
@@ -95,6 +96,29 @@ describe('hooks', () => {
     expect(model.hooksOf('toy/0').slice(before)).toEqual(['config-changed', 'update-status']);
   });
 
+  test('an agent that comes back tells of the options once more', async () => {
+    const { sim, model } = await world();
+    await sim.settle();
+    const before = model.hooksOf('toy/0').length;
+
+    model.killAgent('toy/0');
+    await sim.settle();
+
+    expect(model.hooksOf('toy/0').slice(before)).toEqual(['config-changed']);
+  });
+
+  test('run by themselves while agents are kept running', async () => {
+    const { sim, model } = await world();
+    const stop = sim.keepRunning(5);
+
+    await until('the unit has started', async () => model.unitsOf('toy').length > 0 && model.unit('toy/0').started);
+    await stop();
+    model.config('toy', { count: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+
+    expect(model.unit('toy/0').configSeen).not.toBe(model.unit('toy/0').application.configVersion);
+  });
+
   test('a unit that sets no status is unknown after start', async () => {
     const { sim, model } = await world();
     await sim.settle();
@@ -138,6 +162,18 @@ describe('what a hook writes', () => {
     await sim.settle();
     expect(model.statusOf('toy/0').status).toBe('active');
     expect(model.bagOf('toy/0', 'peers')).toMatchObject({ mine: 'x' });
+  });
+
+  test('juju resolve tries the hook that failed once more', async () => {
+    const { sim, model } = await world(on('start', async () => 1));
+    await sim.settle();
+    const before = model.unit('toy/0').history.length;
+    expect(await sim.step(3)).toBe(false);
+
+    model.resolve('toy/0');
+    await sim.step(3);
+
+    expect(model.unit('toy/0').history.slice(before)).toMatchObject([{ name: 'start', end: 'failed' }]);
   });
 
   test('an error that nobody caught is a failed hook, with its text in the log', async () => {
@@ -188,6 +224,20 @@ describe('peers', () => {
     await sim.settle();
     expect(heard).toEqual(['toy/1 hears toy/0']);
     expect(model.bagOf('toy/0', 'peers')).toMatchObject({ note: '1' });
+  });
+
+  test('have changed right behind joined, whoever else comes', async () => {
+    for (let seed = 0; seed < 20; seed += 1) {
+      const { sim, model } = await world(undefined, { units: 4, seed });
+      await sim.settle();
+      for (const name of model.unitsOf('toy')) {
+        const lines = model.unit(name).history.filter((line) => line.name.startsWith('peers-relation-'));
+        for (const [at, line] of lines.entries()) {
+          if (!line.name.endsWith('-joined')) continue;
+          expect(lines[at + 1]).toMatchObject({ name: 'peers-relation-changed', remote: line.remote });
+        }
+      }
+    }
   });
 
   test('read what the leader wrote for the application; the leader does not hear itself', async () => {

@@ -13,7 +13,7 @@ export interface ScopeEvents {
 
 /** What a unit's agent does next, in the order that Juju's resolver has; `undefined` when there is nothing. */
 export function nextOperation(unit: UnitState, events: ScopeEvents, random: Random): Operation | undefined {
-  if (unit.busy || unit.life === 'dead') return undefined;
+  if (unit.life === 'dead') return undefined;
   if (unit.failed === undefined) {
     const early = newRelation(unit, events) ?? leadership(unit);
     if (early !== undefined) return early;
