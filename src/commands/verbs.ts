@@ -1,18 +1,23 @@
 import { abandonRestore } from './abandon-restore.ts';
 import { adoptOwner } from './adopt-owner.ts';
 import { backup } from './backup.ts';
+import { backupFiles } from './backup-files.ts';
 import { check } from './check.ts';
 import { clusterFacts } from './cluster-facts.ts';
 import { configure } from './configure.ts';
 import { createRestorePoint } from './create-restore-point.ts';
 import { facts } from './facts.ts';
 import { init } from './init.ts';
+import { landscapeFacts } from './landscape-facts.ts';
+import { abandonFiles, landscapeCheck, quiesce, resume, verifyFiles } from './landscape-stages.ts';
 import { leave } from './leave.ts';
 import { listBackups } from './list-backups.ts';
+import { listFiles } from './list-files.ts';
 import type { Verb } from './program.ts';
 import { prune } from './prune.ts';
 import { removeOld } from './remove-old.ts';
 import { restore } from './restore.ts';
+import { restoreFiles } from './restore-files.ts';
 import { runDue } from './run-due.ts';
 import { runJob } from './run-job.ts';
 import { status } from './status.ts';
@@ -38,4 +43,13 @@ export const verbs: readonly Verb[] = [
   clusterFacts,
   adoptOwner,
   runJob,
+  backupFiles,
+  listFiles,
+  landscapeFacts,
+  restoreFiles,
+  landscapeCheck,
+  quiesce,
+  verifyFiles,
+  resume,
+  abandonFiles,
 ];

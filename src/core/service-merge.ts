@@ -72,10 +72,15 @@ const charmRules: readonly Rule[] = [
 ];
 
 /** Options of the charm by which the operator gives production's values, each with the key that it becomes. */
-const charmOptions: readonly { readonly name: string; readonly option: string; readonly secret: boolean }[] = [
+const charmOptions: readonly {
+  readonly name: string;
+  readonly option: string;
+  readonly secret: boolean;
+  readonly also?: readonly string[];
+}[] = [
   { name: 'appserver.secret_token', option: 'secret_token', secret: true },
   { name: 'api.cookie_encryption_key', option: 'cookie_encryption_key', secret: true },
-  { name: 'system.root_url', option: 'root_url', secret: false },
+  { name: 'system.root_url', also: ['api.root_url', 'package_upload.root_url'], option: 'root_url', secret: false },
   { name: 'system.deployment_mode', option: 'deployment_mode', secret: false },
   { name: 'appserver.openid_provider_url', option: 'openid_provider_url', secret: false },
   { name: 'appserver.openid_logout_url', option: 'openid_logout_url', secret: false },
@@ -176,22 +181,25 @@ function hostOf(address: string): string {
   return (/^\[([^\]]*)\]/.exec(bare)?.[1] ?? bare.replace(/[/:].*$/, '')).toLowerCase();
 }
 
-/** Says when a text names one of these hosts as a whole word. */
+/** Says when a text names one of these hosts. A short name counts where it can only be a host's: in an address. */
 export function namesHost(text: string, hosts: readonly string[]): boolean {
-  const words = text.toLowerCase().split(/[^a-z0-9.:_-]+|:(?=\d+\b)/);
-  return (
-    words.some((word) => hosts.some((host) => word === host || word === `${host}:`)) ||
-    hosts.some((host) => host.includes(':') && text.toLowerCase().includes(host))
-  );
+  return hosts.some((host) => {
+    const name = host.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+    const isLong = /[.:]/.test(host);
+    const pattern = isLong
+      ? `(?<![a-z0-9.-])${name}(?![a-z0-9-]|\\.[a-z0-9])`
+      : `(//|@)${name}(?![a-z0-9.-])|(?<![a-z0-9.-])${name}:\\d`;
+    return new RegExp(pattern, 'i').test(text);
+  });
 }
 
 /** A key that no rule knows, and whose value would have the spare connect to production. What people type is no connection. */
 function namesProduction(name: string, value: string | undefined, hosts: readonly string[]): string | undefined {
   if (value === undefined || name.endsWith('.root_url')) return undefined;
-  const isAddress = name.startsWith('stores.') && /\/\/|@|^\//.test(decodeValue(value));
-  return isAddress || namesHost(decodeValue(value), hosts)
-    ? "production's value is an address of production"
-    : undefined;
+  const plain = decodeValue(value);
+  const isAddress = name.startsWith('stores.') && /\/\/|@|^\//.test(plain);
+  const isHost = /host|server|address|url/.test(name) && hosts.includes(plain.trim().toLowerCase());
+  return isAddress || isHost || namesHost(plain, hosts) ? "production's value is an address of production" : undefined;
 }
 
 function join(request: MergeRequest, kept: ReadonlyMap<string, string>): ServiceConfiguration {
@@ -223,9 +231,10 @@ function operatorOptions(
 ): readonly (OperatorOption & { readonly name: string })[] {
   if (profile !== 'charmed') return [];
   const table = credentials === 'production' ? [...charmOptions, ...charmCredentials] : charmOptions;
-  return table.flatMap(({ name, option, secret }) => {
-    const value = effectiveValue(productions, name);
-    if (value === undefined || value === '' || value === effectiveValue(spares, name)) return [];
+  return table.flatMap(({ name: first, also = [], option, secret }) => {
+    const name = [first, ...also].find((each) => (effectiveValue(productions, each) ?? '') !== '');
+    const value = name === undefined ? undefined : effectiveValue(productions, name);
+    if (name === undefined || value === undefined || value === effectiveValue(spares, name)) return [];
     return [{ name, option, value, secret }];
   });
 }

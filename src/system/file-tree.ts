@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, readdir, readlink, type FileHandle } from 'node:fs/promises';
 import { dirname, basename, join } from 'node:path';
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { readAccounts, type Accounts } from './accounts.ts';
 import { errorCode } from './files.ts';
 import { holdChild, holdDirectory, type HeldDirectory } from './held-directory.ts';
@@ -73,6 +73,7 @@ async function tolerant(path: string, missing: Set<string>, work: () => Promise<
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ENOENT' || code === 'EACCES' || code === 'ELOOP' || code === 'ENOTDIR') missing.add(path);
+    else if (isFailure(error, 'refused')) missing.add(path);
     else if (error instanceof Failure) throw error;
     else throw new Failure('machine', `${path} could not be read: ${code ?? String(error)}`, { cause: error });
   }

@@ -1,12 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  decodeValue,
   effectiveValue,
   formatServiceConfiguration,
   parseServiceConfiguration,
   valuesOf,
 } from '../../src/core/service-configuration.ts';
-import { mergeServiceConfiguration, type MergeRequest } from '../../src/core/service-merge.ts';
+import {
+  mergeServiceConfiguration,
+  namesHost,
+  productionHosts,
+  type MergeRequest,
+} from '../../src/core/service-merge.ts';
 
 const production = `# production's own words
 [stores]
@@ -126,6 +132,7 @@ describe('a service.conf after a restore', () => {
     expect(merged.operator).toEqual([
       { option: 'secret_token', value: 'production-token', secret: true },
       { option: 'cookie_encryption_key', value: 'production-cookie', secret: true },
+      { option: 'root_url', value: 'https://production.example.com/', secret: false },
     ]);
   });
 
@@ -135,6 +142,7 @@ describe('a service.conf after a restore', () => {
     expect(operator.map(({ option }) => option)).toEqual([
       'secret_token',
       'cookie_encryption_key',
+      'root_url',
       'db_landscape_password',
       'db_schema_user',
       'db_schema_password',
@@ -172,6 +180,22 @@ describe('a service.conf after a restore', () => {
       'stores.database_host': '10.7.0.1',
       'system.db_port': '5',
       'stores.main': 'm',
+    });
+  });
+
+  test('tells a short host name of production from a word that only looks like it', () => {
+    const { configuration } = merge(
+      {},
+      {
+        production:
+          '[stores]\nhost = landscape\n[api]\noops_key = landscape\nmirror_host = landscape\nurl = http://landscape:80/\n',
+        spare: '[stores]\nhost = spare\n',
+      },
+    );
+
+    expect(Object.fromEntries(valuesOf(configuration))).toEqual({
+      'stores.host': 'spare',
+      'api.oops_key': 'landscape',
     });
   });
 
@@ -243,6 +267,12 @@ describe('whatever stands in the two files', () => {
 
           const found = valuesOf(merged);
           const own = valuesOf(files.spare);
+          const hosts = productionHosts(request);
+          for (const [name, value] of found) {
+            const isCredential = /(user|password)$/.test(name) && credentials === 'production';
+            if (!name.endsWith('.root_url') && !isCredential && value !== valuesOf(files.spare).get(name))
+              expect(namesHost(decodeValue(value), hosts), `${name} = ${value}`).toBe(false);
+          }
           for (const name of endpoints) expect(effectiveValue(found, name), name).toBe(effectiveValue(own, name));
           for (const [name, value] of found) {
             if (name.startsWith('broker.')) expect(value, name).toBe(own.get(name));
@@ -254,10 +284,10 @@ describe('whatever stands in the two files', () => {
             }
           }
           const token = valuesOf(files.production).get('appserver.secret_token');
-          const hosts = [...valuesOf(files.production)]
+          const typed = [...valuesOf(files.production)]
             .filter(([name]) => name.endsWith('host'))
             .map(([, value]) => value);
-          const isKept = token === undefined || /example\.com|b64:|%/.test(token) || hosts.includes(token);
+          const isKept = token === undefined || /example\.com|b64:|%/.test(token) || typed.includes(token);
           if (profile === 'manual' && !isKept) expect(found.get('appserver.secret_token')).toBe(token);
         },
       ),

@@ -1,0 +1,66 @@
+import { Option } from 'commander';
+import { Failure } from '../core/failure.ts';
+import type { LandscapePlan } from '../core/landscape-restore.ts';
+import { readLandscapePlan, type LandscapeContext } from '../jobs/landscape/context.ts';
+import { expectedRepository, openSettingsStorage } from '../jobs/job-context.ts';
+import { openRepository, type Repository } from '../repository/repository.ts';
+import type { Storage } from '../storage/storage.ts';
+import { readSettings, unitFolder } from '../system/home.ts';
+import { readIdentity } from '../system/identity.ts';
+import { readUnitIdentity } from '../system/unit-identity.ts';
+import type { RootContext } from './context.ts';
+import { textOption } from './program.ts';
+
+/** The name of a home's Landscape unit without Juju. */
+const unitName = 'landscape';
+
+/** Reads the settings and says who this Landscape unit is. */
+export async function landscapeContext({ home, clock, signal, progress }: RootContext): Promise<LandscapeContext> {
+  return {
+    home,
+    settings: await readSettings(home),
+    unit: unitFolder(home, unitName),
+    identity: await readIdentity(home, unitName),
+    principal: (await readUnitIdentity(home))?.principal ?? null,
+    machine: { root: '/' },
+    clock,
+    signal,
+    progress,
+  };
+}
+
+/**
+ * Works with the repository, which is opened when it is first asked for: stages that have what they need go on while the
+ * destination can't be reached. Another one than the one that is expected is a `conflict`.
+ */
+export async function withLandscapeRepository<T>(
+  context: LandscapeContext,
+  work: (open: () => Promise<Repository>) => Promise<T>,
+): Promise<T> {
+  let storage: Storage | undefined;
+  try {
+    return await work(async () => {
+      storage ??= await openSettingsStorage(context);
+      return await openRepository(storage, await expectedRepository(context));
+    });
+  } finally {
+    await storage?.close();
+  }
+}
+
+/** Every stage verb is told which plan it is at. */
+export const planOption = new Option('--plan <id>', "the restore's plan");
+
+/** The plan that a stage verb was told. Fails with `usage` when it was told none. */
+export async function planOf(
+  context: LandscapeContext,
+  options: Readonly<Record<string, unknown>>,
+): Promise<LandscapePlan> {
+  const id = textOption(options, 'plan');
+  if (id === undefined) {
+    throw new Failure('usage', 'option --plan is missing', {
+      hint: 'The plan that the restore printed; without Juju: landscape-backup restore-files --from <model>/<unit>',
+    });
+  }
+  return await readLandscapePlan(context, id);
+}
