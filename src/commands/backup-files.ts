@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { isSecret } from '../core/landscape-profile.ts';
 import { fileSetSchema } from '../core/record.ts';
 import { formatBytes } from '../core/words.ts';
 import { backupFiles as keep, type KeptFiles } from '../jobs/landscape/backup-files.ts';
@@ -24,13 +25,24 @@ was installed; the options include-logs and extra-paths add to them. What is mis
     );
     const { files, missing, ...told } = fileSetSchema.encode(kept.set);
     const { isNew, missingRequired } = kept;
-    const facts = { files: files.length, bytes: bytesOf(kept), isNew, missing, missingRequired };
+    const facts = {
+      files: files.length,
+      secretFiles: secretsOf(kept),
+      bytes: bytesOf(kept),
+      isNew,
+      missing,
+      missingRequired,
+    };
     return { text: describe(kept), json: { fileSet: { ...told, ...facts } } };
   },
 };
 
 function bytesOf({ set }: KeptFiles): number {
   return set.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+function secretsOf({ set }: KeptFiles): number {
+  return set.files.filter(({ path, kind }) => kind === 'file' && isSecret(path)).length;
 }
 
 function describe(kept: KeptFiles): string {
@@ -41,6 +53,7 @@ function describe(kept: KeptFiles): string {
       ? `file set ${set.id} is stored: ${what}`
       : `nothing has changed since the file set ${set.id} of ${set.takenAt.toISOString()}: ${what}`,
   ];
+  lines.push(`  ${secretsOf(kept)} of them hold secrets, in clear: who can read the destination can read them`);
   for (const path of missingRequired) lines.push(`  ATTENTION: ${path} is not there, or can't be read`);
   const others = set.missing.filter((path) => !missingRequired.includes(path));
   if (others.length > 0) lines.push(`  not there: ${others.join(', ')}`);

@@ -99,10 +99,7 @@ const rules: readonly PathRule[] = [
 ];
 
 /** Below a repository of mirrored packages: what can't be fetched again. The packages are left out, they are huge. */
-const repositoryRules: readonly { readonly path: string; readonly secret?: true }[] = [
-  { path: '*/*/conf' },
-  { path: '*/.gnupg', secret: true },
-];
+const repositoryPaths = ['*/*/conf', '*/.gnupg'];
 
 const logFolder = '/var/log/landscape-server';
 
@@ -136,7 +133,7 @@ export function wantedPaths(profile: LandscapeProfile, wishes: PathWishes): read
         linksOnly: linksOnly === true,
         required: needed === true,
       })),
-    ...repositoryRules.map(({ path }) => optional(`${wishes.repositoryPath}/${path}`)),
+    ...repositoryPaths.map((path) => optional(`${wishes.repositoryPath}/${path}`)),
     ...wishes.certificates.map(required),
     ...(wishes.includeLogs ? [optional(logFolder)] : []),
     ...wishes.extraPaths.map(required),
@@ -154,7 +151,7 @@ export function restoreRule(path: string, profile: LandscapeProfile, serviceConf
   return known ? 'reference' : 'replace';
 }
 
-/** Tells whether a file's contents may be told in no message. */
+/** Tells whether a file holds secrets: a file set has them in clear. */
 export function isSecret(path: string): boolean {
   return (
     /\.(key|gpg|pem)$|\/private\/|\/\.?gnupg(\/|$)|passw|passphrase/.test(path) ||

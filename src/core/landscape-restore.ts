@@ -4,7 +4,7 @@ import { z } from 'zod';
 export const planIdPattern = /^[A-Za-z0-9-]{1,64}$/;
 
 /** Which file set is meant: one of those that `list-files` shows. */
-export const fileSetNameSchema = z.object({
+const fileSetNameSchema = z.object({
   model: z.string().min(1),
   application: z.string().min(1),
   unit: z.string().min(1),
@@ -29,7 +29,7 @@ export const landscapePlanSchema = z.object({
 export type LandscapePlan = z.infer<typeof landscapePlanSchema>;
 
 /** A path that a restore touches, with what shall be there; the order is that in which they are placed. */
-export const wantedFileSchema = z.object({
+const wantedFileSchema = z.object({
   path: z.string(),
   kind: z.enum(['file', 'directory', 'link']),
   mode: z.number().int(),

@@ -1,3 +1,4 @@
+import { Failure } from '../core/failure.ts';
 import { run } from '../system/process.ts';
 
 /** One of Landscape's units of systemd. */
@@ -26,12 +27,13 @@ export async function readServices(): Promise<readonly Service[]> {
     ['list-unit-files', '--no-legend', '--no-pager', '--plain', 'landscape-*', 'snap.landscape-*'],
     { answers: [1] },
   );
-  const units = stdout
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/)[0] ?? '')
-    .filter((name) => /^[^@]+\.(service|target)$/.test(name) && !/^landscape-(backup|client)\b/.test(name));
+  const listed = stdout.split('\n').map((line) => line.trim().split(/\s+/));
+  const units = listed.flatMap(([name = '', state]) => {
+    const isTheirs = /^[^@]+\.(service|target)$/.test(name) && !/^landscape-(backup|client)\b/.test(name);
+    return isTheirs && state !== 'alias' ? [name] : []; // An alias is told by its unit's own name.
+  });
   if (units.length === 0) return [];
-  const shown = await run('systemctl', ['show', '--property=Id,LoadState,ActiveState,UnitFileState', '--', ...units]);
+  const shown = await run('systemctl', ['show', '--property=Id,LoadState,ActiveState,UnitFileState', ...units]);
   const services = shown.stdout.split(/\n\s*\n/).flatMap((block) => {
     const properties = new Map(
       block.split('\n').map((line) => [line.split('=')[0] ?? '', line.replace(/^[^=]*=/, '')]),
@@ -42,19 +44,24 @@ export async function readServices(): Promise<readonly Service[]> {
     const isOff = /^(masked|disabled)/.test(properties.get('UnitFileState') ?? '');
     return [{ unit, state, isRunning: !/^(inactive|failed)$/.test(state), isWanted: !isOff }];
   });
+  const untold = units.filter((unit) => !shown.stdout.split('\n').includes(`Id=${unit}`));
+  // A unit that is overlooked here would be neither stopped nor fenced.
+  if (untold.length > 0 || shown.stdout.split(/\n\s*\n/).length < units.length) {
+    throw new Failure('machine', `systemctl show does not tell how each of Landscape's units is: ${untold.join(', ')}`);
+  }
   return services.sort((a, b) => (a.unit < b.unit ? -1 : 1));
 }
 
 /** Stops units and waits until they have ended. */
 export async function stopServices(units: readonly string[]): Promise<void> {
-  if (units.length > 0) await run('systemctl', ['stop', '--', ...units], { timeoutMs: actionTimeoutMs });
+  if (units.length > 0) await run('systemctl', ['stop', ...units], { timeoutMs: actionTimeoutMs });
 }
 
 /** Starts units, one by one, and says how each is then. One that does not start is told, not thrown. */
 export async function startServices(units: readonly string[]): Promise<readonly Service[]> {
   const first = [...units].sort((a, b) => Number(b === target) - Number(a === target));
   for (const unit of first) {
-    await run('systemctl', ['start', '--', unit], { timeoutMs: actionTimeoutMs, answers: failedStart });
+    await run('systemctl', ['start', unit], { timeoutMs: actionTimeoutMs, answers: failedStart });
   }
   return (await readServices()).filter(({ unit }) => units.includes(unit));
 }

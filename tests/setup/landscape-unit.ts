@@ -92,7 +92,7 @@ export async function makeLandscapeUnit(options: UnitOptions): Promise<Landscape
 }
 
 /** Puts a unit's double of systemctl in front. */
-export function usePath(root: string): void {
+function usePath(root: string): void {
   const others = (process.env['PATH'] ?? '').split(delimiter).filter((each) => each !== join(root, 'bin'));
   process.env['PATH'] = [join(root, 'bin'), ...others].join(delimiter);
 }
@@ -215,7 +215,7 @@ async function writeFront(root: string, write: Write, { sslCert }: Numbers, { wh
 }
 
 /** A service.conf in which every secret and endpoint says whose it is. */
-export function serviceConf(whose: string): string {
+function serviceConf(whose: string): string {
   return `# words of ${whose}
 [stores]
 host = ${whose}-db.example.com:5432

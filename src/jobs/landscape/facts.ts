@@ -77,7 +77,7 @@ async function newestSet(context: LandscapeContext, repository: Repository) {
 }
 
 /** Free bytes by place. A place that is not there has no room of its own. */
-export async function freeRoom({
+async function freeRoom({
   machine,
   home,
 }: Pick<LandscapeContext, 'machine' | 'home'>): Promise<Readonly<Record<string, number>>> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../../core/failure.ts';
+import { planIdOf } from '../../core/plan-id.ts';
 import type { LandscapePlan } from '../../core/landscape-restore.ts';
 import type { Credentials } from '../../core/service-merge.ts';
 import { needLandscapeUnit } from '../../landscape/unit.ts';
@@ -43,7 +44,7 @@ export async function planFiles(
     profile: unit.profile,
     endpointsDigest: endpointsDigest(unit.serviceConfiguration.parsed),
   } as const;
-  const planId = createHash('sha256').update(JSON.stringify(decisions)).digest('hex').slice(0, 16);
+  const planId = planIdOf(createHash('sha256').update(JSON.stringify(decisions)).digest('hex'));
   const plan: LandscapePlan = { ...decisions, planId };
   await writeLandscapePlan(context, plan);
   return plan;

@@ -12,13 +12,13 @@ describe.skipIf(!isRoot)('a restore of files that is killed before each of its c
   });
 
   test.each([
-    { killed: 'restore', then: 'restore' },
-    { killed: 'restore', then: 'abandon' },
-    { killed: 'abandon', then: 'abandon' },
-  ] as const)('during $killed is whole again after $then', { timeout: 3_600_000 }, async ({ killed, then }) => {
-    const changes = await tellKillStory(site, { killed, at: undefined, then });
+    { killed: 'restore', next: 'restore' },
+    { killed: 'restore', next: 'abandon' },
+    { killed: 'abandon', next: 'abandon' },
+  ] as const)('during $killed is whole again after $next', { timeout: 3_600_000 }, async ({ killed, next }) => {
+    const changes = await tellKillStory(site, { killed, at: undefined, next });
     for (let at = 1; at <= changes; at += 1) {
-      await tellKillStory(site, { killed, at, then }).catch((error: unknown) => {
+      await tellKillStory(site, { killed, at, next }).catch((error: unknown) => {
         throw new Error(`killed during ${killed} before change ${at} of ${changes}`, { cause: error });
       });
     }

@@ -14,17 +14,17 @@ describe.skipIf(!isRoot)('a restore of files that is killed', () => {
   });
 
   test.each([
-    { killed: 'restore', then: 'restore' },
-    { killed: 'restore', then: 'abandon' },
-    { killed: 'abandon', then: 'abandon' },
-  ] as const)('during $killed is whole again after $then', async ({ killed, then }) => {
+    { killed: 'restore', next: 'restore' },
+    { killed: 'restore', next: 'abandon' },
+    { killed: 'abandon', next: 'abandon' },
+  ] as const)('during $killed is whole again after $next', async ({ killed, next }) => {
     const seed = Math.floor(Math.random() * 1e9);
     const chance = seeded(seed);
-    const changes = await tellKillStory(site, { killed, at: undefined, then });
+    const changes = await tellKillStory(site, { killed, at: undefined, next });
     expect(changes).toBeGreaterThan(30);
     for (let kill = 0; kill < kills; kill += 1) {
       const at = 1 + Math.floor(chance() * changes);
-      await tellKillStory(site, { killed, at, then }).catch((error: unknown) => {
+      await tellKillStory(site, { killed, at, next }).catch((error: unknown) => {
         throw new Error(`killed during ${killed} before change ${at} of ${changes} (seed ${seed})`, { cause: error });
       });
     }

@@ -46,11 +46,11 @@ export interface KillStory {
   readonly killed: 'restore' | 'abandon';
   /** Before which change to the file system; undefined is never. */
   readonly at: number | undefined;
-  readonly then: 'restore' | 'abandon';
+  readonly next: 'restore' | 'abandon';
 }
 
 /** Tells one story on a spare of its own and holds the promises; says how many changes there were when nobody was killed. */
-export async function tellKillStory(site: KillSite, { killed, at, then }: KillStory): Promise<number> {
+export async function tellKillStory(site: KillSite, { killed, at, next }: KillStory): Promise<number> {
   const spare = await makeLandscapeUnit({ profile: 'quickstart', whose: 'spare' });
   try {
     await spare.systemctl('start', 'landscape-server.target');
@@ -68,10 +68,10 @@ export async function tellKillStory(site: KillSite, { killed, at, then }: KillSt
     const half = await look(spare);
     if (at !== undefined && killed === 'restore' && half !== before) await expectFencedOrWhole(spare, half);
     await spare.reboot();
-    await runStages(context, site.destination, planId, stages[then]);
+    await runStages(context, site.destination, planId, stages[next]);
 
     const after = await look(spare);
-    if (then === 'abandon') expect(after).toBe(before);
+    if (next === 'abandon') expect(after).toBe(before);
     else expect(await spare.read('/etc/certificates/chain.pem')).toBe('production-chain\n');
     expect(after).not.toMatch(/landscape-backup-|fence|maintenance\.txt/);
     for (const unit of ['landscape-server.target', 'landscape-api.service'])
