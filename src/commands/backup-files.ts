@@ -21,7 +21,7 @@ was installed; the options include-logs and extra-paths add to them. What is mis
     const context = await landscapeContext(root);
     const kept = await withLandscapeRepository(
       context,
-      async (open) => await keep(context, await open(), { join: flag(options, 'join') }),
+      async (open) => await keep(context, open, { join: flag(options, 'join') }),
     );
     const { files, missing, ...told } = fileSetSchema.encode(kept.set);
     const { isNew, missingRequired } = kept;

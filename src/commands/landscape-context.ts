@@ -16,12 +16,15 @@ const unitName = 'landscape';
 
 /** Reads the settings and says who this Landscape unit is. */
 export async function landscapeContext({ home, clock, signal, progress }: RootContext): Promise<LandscapeContext> {
+  const known = await readUnitIdentity(home);
   return {
     home,
     settings: await readSettings(home),
     unit: unitFolder(home, unitName),
     identity: await readIdentity(home, unitName),
-    principal: (await readUnitIdentity(home))?.principal ?? null,
+    principal: known?.principal ?? null,
+    called: known === undefined ? null : { model: known.model.name, principal: known.principal },
+    jujuVersion: known?.jujuVersion ?? null,
     machine: { root: '/' },
     clock,
     signal,

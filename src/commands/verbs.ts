@@ -10,6 +10,7 @@ import { facts } from './facts.ts';
 import { init } from './init.ts';
 import { landscapeFacts } from './landscape-facts.ts';
 import { abandonFiles, landscapeCheck, quiesce, resume, verifyFiles } from './landscape-stages.ts';
+import { keepPlan, runDueFiles, unfence } from './landscape-upkeep.ts';
 import { leave } from './leave.ts';
 import { listBackups } from './list-backups.ts';
 import { listFiles } from './list-files.ts';
@@ -52,4 +53,7 @@ export const verbs: readonly Verb[] = [
   verifyFiles,
   resume,
   abandonFiles,
+  unfence,
+  runDueFiles,
+  keepPlan,
 ];

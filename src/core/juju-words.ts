@@ -57,9 +57,28 @@ function isAction(verb: string): boolean {
   return actionVerbs.some((each) => each === verb);
 }
 
+/** Verbs that only root's shell knows. */
+const shellVerbs = [
+  'run-due',
+  'leave',
+  'configure',
+  'facts',
+  'backup-files',
+  'list-files',
+  'landscape-facts',
+  'restore-files',
+  'landscape-check',
+  'quiesce',
+  'verify-files',
+  'resume',
+  'abandon-files',
+  'unfence',
+  'run-due-files',
+] as const;
+
 /** Words that follow the product's name in a sentence without being a command. */
 function isVerb(verb: string): boolean {
-  return ['run-due', 'leave', 'configure', 'facts'].includes(verb);
+  return shellVerbs.some((each) => each === verb);
 }
 
 function paramsOf(options: string): readonly string[] {

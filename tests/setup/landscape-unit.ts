@@ -104,6 +104,8 @@ function contextOf(root: string, home: string, { whose, profile, settings }: Uni
     unit: unitFolder(home, 'landscape'),
     identity: { model: `${whose}-model`, application: 'landscape-backup', unit: 'landscape-backup/0' },
     principal: profile === 'charmed' ? 'landscape-server/0' : null,
+    called: null,
+    jujuVersion: null,
     machine: { root },
     clock: { now: () => new Date('2026-11-24T02:00:00Z') },
     signal: undefined,

@@ -11,6 +11,7 @@ import { makePrivateFolder, pinSchema } from '../../system/home.ts';
 import { captureFileSet } from '../file-set.ts';
 import { expectedRepository, takeLockSoon } from '../job-context.ts';
 import type { LandscapeContext } from './context.ts';
+import { writeFilesFailed, writeFilesKept } from './files-state.ts';
 
 /** What a run has kept. */
 export interface KeptFiles {
@@ -21,34 +22,47 @@ export interface KeptFiles {
   readonly missingRequired: readonly string[];
 }
 
-/** Keeps the files of this Landscape unit as they are now; a set is stored only when something has changed. */
+/**
+ * Keeps the files of this Landscape unit as they are now; a set is stored only when something has changed. How it went is
+ * remembered on the unit.
+ */
 export async function backupFiles(
   context: LandscapeContext,
-  repository: Repository,
+  openRepository: () => Promise<Repository>,
   { join }: { readonly join: boolean },
 ): Promise<KeptFiles> {
-  const { unit: folder, machine, settings, identity, clock } = context;
-  await provePinned(context, repository, join);
-  const lock = await takeLockSoon(folder, 'files', "keeping this unit's files");
+  await refuseFenced(context);
+  const lock = await takeLockSoon(context.unit, 'files', "keeping this unit's files");
   try {
-    await refuseFenced(context);
-    const unit = await needLandscapeUnit(machine);
-    const { paths, required } = await capturePaths(machine, unit, settings);
-    const { set, isNew } = await captureFileSet({
-      repository,
-      identity,
-      paths,
-      root: machine.root,
-      isOurs: (path) => isOurs(path),
-      limitBytes: Infinity,
-      level: settings.compressionLevel,
-      now: clock.now(),
-      landscape: factsOf(unit),
-    });
-    return { set, isNew, missingRequired: set.missing.filter((path) => required.includes(path)) };
+    const kept = await keep(context, await openRepository(), join);
+    const { id, takenAt, files } = kept.set;
+    await writeFilesKept(context, { id, takenAt, count: files.length, missing: [...kept.missingRequired] });
+    return kept;
+  } catch (error) {
+    await writeFilesFailed(context, error);
+    throw error;
   } finally {
     await lock.release();
   }
+}
+
+async function keep(context: LandscapeContext, repository: Repository, join: boolean): Promise<KeptFiles> {
+  const { machine, settings, identity, clock } = context;
+  await provePinned(context, repository, join);
+  const unit = await needLandscapeUnit(machine);
+  const { paths, required } = await capturePaths(machine, unit, settings);
+  const { set, isNew } = await captureFileSet({
+    repository,
+    identity,
+    paths,
+    root: machine.root,
+    isOurs: (path) => isOurs(path),
+    limitBytes: Infinity,
+    level: settings.compressionLevel,
+    now: clock.now(),
+    landscape: { ...factsOf(unit), ...(context.called === null ? {} : { called: context.called }) },
+  });
+  return { set, isNew, missingRequired: set.missing.filter((path) => required.includes(path)) };
 }
 
 function factsOf({ profile, version, serviceConfiguration }: LandscapeUnit): LandscapeFacts {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Failure } from '../../core/failure.ts';
+import { principalRun } from '../../core/juju-words.ts';
 import { readEndpoints } from '../../core/landscape-endpoints.ts';
 import { landscapePlanSchema, planIdPattern, type LandscapePlan } from '../../core/landscape-restore.ts';
 import type { ServiceConfiguration } from '../../core/service-configuration.ts';
@@ -21,6 +22,10 @@ export interface LandscapeContext {
   readonly identity: Identity;
   /** The unit of the landscape-server charm beside which this one lives; null without Juju. */
   readonly principal: string | null;
+  /** As Juju says it; null without Juju. */
+  readonly jujuVersion: string | null;
+  /** What people call this unit: the model's name and the unit beside it; null without Juju. */
+  readonly called: { readonly model: string; readonly principal: string | null } | null;
   readonly machine: LandscapeMachine;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
@@ -79,8 +84,8 @@ export function endpointsDigest(configuration: ServiceConfiguration): string {
 
 /** The hint that names the landscape-server charm's own action. */
 export function principalAction(
-  { principal }: Pick<LandscapeContext, 'principal'>,
+  { principal, jujuVersion }: Pick<LandscapeContext, 'principal' | 'jujuVersion'>,
   action: 'pause' | 'resume',
 ): string {
-  return `juju run ${principal ?? 'landscape-server/<n>'} ${action}`;
+  return principalRun(jujuVersion ?? '3', principal ?? 'landscape-server/<n>', action);
 }

@@ -1,79 +1,96 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure, toFailure } from '../../core/failure.ts';
-import { readDatabases, readEndpoints, type Endpoints } from '../../core/landscape-endpoints.ts';
-import { maintenanceFile, type LandscapeProfile } from '../../core/landscape-profile.ts';
-import type { FileSet } from '../../core/record.ts';
+import type { FilesState } from '../../core/files-state.ts';
+import { readDatabases, readEndpoints } from '../../core/landscape-endpoints.ts';
+import type { LandscapeUnitFacts } from '../../core/landscape-facts.ts';
+import { maintenanceFile } from '../../core/landscape-profile.ts';
 import { readFence } from '../../landscape/fence.ts';
 import { readServices, type Service } from '../../landscape/services.ts';
-import { readLandscapeUnit } from '../../landscape/unit.ts';
-import { listFileSets } from '../../repository/file-sets.ts';
-import type { Repository } from '../../repository/repository.ts';
+import { readLandscapeUnit, type LandscapeUnit } from '../../landscape/unit.ts';
 import { errorCode, readText } from '../../system/files.ts';
 import { endpointsDigest, type LandscapeContext } from './context.ts';
+import { readFilesState } from './files-state.ts';
 
-/** What a Landscape unit tells of itself. No secret: it travels in databags. */
-export interface LandscapeUnitFacts {
-  readonly profile: LandscapeProfile | 'none';
-  readonly version: string | null;
-  readonly databases: readonly string[];
-  readonly endpoints: Endpoints | null;
-  readonly endpointsDigest: string | null;
-  readonly services: readonly Pick<Service, 'unit' | 'state'>[];
-  /** Nothing of Landscape runs. */
-  readonly paused: boolean;
-  /** Landscape's own flag that stops its cron jobs. */
-  readonly maintenance: boolean;
-  /** The plan of the restore for which this unit is fenced. */
-  readonly fenced: string | null;
-  /** Free bytes where files come back, and where previous ones are kept. */
-  readonly room: Readonly<Record<string, number>>;
-  readonly newestFileSet: Pick<FileSet, 'id' | 'takenAt'> | null;
-  /** What could not be told, one sentence each. */
-  readonly faults: readonly string[];
+/** What a Landscape unit tells of itself. No secret: the charm publishes it. */
+export interface LandscapeReport extends LandscapeUnitFacts {
+  readonly landscape: {
+    readonly databases: readonly string[];
+    readonly services: readonly Pick<Service, 'unit' | 'state'>[];
+    /** Landscape's own flag that stops its cron jobs. */
+    readonly maintenance: boolean;
+    /** The plan of the restore for which this unit is fenced. */
+    readonly fencedFor: string | null;
+    /** Free bytes where files come back, and where previous ones are kept. */
+    readonly room: Readonly<Record<string, number>>;
+    readonly newestFileSet: { readonly id: string; readonly takenAt: Date } | null;
+    /** What could not be told, one sentence each. */
+    readonly faults: readonly string[];
+  };
 }
 
-/** Asks the machine, and the repository where it can be opened. Never fails for what only one answer needs. */
-export async function landscapeFacts(
-  context: LandscapeContext,
-  openRepository: () => Promise<Repository>,
-): Promise<LandscapeUnitFacts> {
-  const faults: string[] = [];
-  const attempt = async <T>(ask: () => Promise<T>, otherwise: T): Promise<T> => {
+/** Asks the machine, and never the destination. What can't be told keeps nothing else from being told. */
+export async function landscapeFacts(context: LandscapeContext): Promise<LandscapeReport> {
+  const faults: Failure[] = [];
+  const attempt = async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
     try {
       return await ask();
     } catch (error) {
-      faults.push(toFailure(error).message);
-      return otherwise;
+      faults.push(toFailure(error));
+      return undefined;
     }
   };
   const { machine, unit: folder } = context;
-  const unit = await attempt(async () => await readLandscapeUnit(machine), undefined);
-  const configuration = unit?.serviceConfiguration.parsed;
-  const services = await attempt(readServices, undefined);
+  const unit = await attempt(async () => await readLandscapeUnit(machine));
+  const services = await attempt(readServices);
+  const fence = await attempt(async () => await readFence({ folder: folder.path }));
+  const state = await attempt(async () => await readFilesState(context));
   return {
-    profile: unit?.profile ?? 'none',
-    version: unit?.version ?? null,
-    databases: configuration === undefined ? [] : readDatabases(configuration),
-    endpoints: configuration === undefined ? null : readEndpoints(configuration),
-    endpointsDigest: configuration === undefined ? null : endpointsDigest(configuration),
-    services: (services ?? []).map(({ unit: name, state }) => ({ unit: name, state })),
-    paused: services !== undefined && services.every(({ isRunning }) => !isRunning),
-    maintenance: (await readText(join(machine.root, maintenanceFile))) !== undefined,
-    fenced: (await attempt(async () => await readFence({ folder: folder.path }), undefined))?.planId ?? null,
-    room: await freeRoom(context),
-    newestFileSet: await attempt(async () => await newestSet(context, await openRepository()), null),
-    faults,
+    published: unit === undefined ? null : published(unit, services, fence !== undefined),
+    files: filesStatus(fence !== undefined, state, faults[0]),
+    landscape: {
+      databases: unit === undefined ? [] : readDatabases(unit.serviceConfiguration.parsed),
+      services: (services ?? []).map(({ unit: name, state: how }) => ({ unit: name, state: how })),
+      maintenance: (await readText(join(machine.root, maintenanceFile))) !== undefined,
+      fencedFor: fence?.planId ?? null,
+      room: await freeRoom(context),
+      newestFileSet:
+        state?.kept === undefined || state.kept === null ? null : { id: state.kept.id, takenAt: state.kept.takenAt },
+      faults: faults.map(({ message }) => message),
+    },
   };
 }
 
-async function newestSet(context: LandscapeContext, repository: Repository) {
-  const sets = await listFileSets(repository, context.identity);
-  const newest = sets.reduce<FileSet | undefined>(
-    (found, set) => (found === undefined || set.takenAt > found.takenAt ? set : found),
-    undefined,
-  );
-  return newest === undefined ? null : { id: newest.id, takenAt: newest.takenAt };
+function published(
+  unit: LandscapeUnit,
+  services: readonly Service[] | undefined,
+  fenced: boolean,
+): NonNullable<LandscapeUnitFacts['published']> {
+  const { parsed } = unit.serviceConfiguration;
+  return {
+    profile: unit.profile,
+    version: unit.version,
+    endpoints: { ...readEndpoints(parsed) },
+    endpointsDigest: endpointsDigest(parsed),
+    // Nobody is told to go on where it can't be told.
+    running: services === undefined || services.some(({ isRunning }) => isRunning),
+    fenced,
+  };
+}
+
+function filesStatus(
+  fenced: boolean,
+  state: FilesState | undefined,
+  fault: Failure | undefined,
+): LandscapeUnitFacts['files'] {
+  const failed = fault === undefined ? (state?.failed ?? null) : { message: fault.message, hint: fault.hint ?? null };
+  return {
+    fenced,
+    keptAt: state?.kept?.checkedAt ?? null,
+    count: state?.kept?.count ?? 0,
+    missing: state?.kept?.missing ?? [],
+    failure: failed === null ? null : { message: failed.message, hint: failed.hint },
+  };
 }
 
 /** Free bytes by place. A place that is not there has no room of its own. */

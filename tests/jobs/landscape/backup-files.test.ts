@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { backupFiles } from '../../../src/jobs/landscape/backup-files.ts';
 import { landscapeFacts } from '../../../src/jobs/landscape/facts.ts';
+import { readFilesState } from '../../../src/jobs/landscape/files-state.ts';
 import { listFiles } from '../../../src/jobs/landscape/list-files.ts';
+import { Failure } from '../../../src/core/failure.ts';
 import type { LandscapeProfile } from '../../../src/core/landscape-profile.ts';
 import { readFileSet } from '../../../src/repository/file-sets.ts';
 import type { Repository } from '../../../src/repository/repository.ts';
@@ -27,7 +29,7 @@ afterEach(async () => {
 });
 
 async function kept() {
-  return await backupFiles(unit.context, repository, joining);
+  return await backupFiles(unit.context, async () => repository, joining);
 }
 
 describe.skipIf(!isRoot)('the file set of a Landscape unit', () => {
@@ -151,7 +153,9 @@ describe.skipIf(!isRoot)('the file set of a Landscape unit', () => {
   test('is refused without a word which repository it is, and while a restore is under way', async () => {
     await make('charmed');
 
-    await expect(backupFiles(unit.context, repository, { join: false })).rejects.toMatchObject({ kind: 'refused' });
+    await expect(backupFiles(unit.context, async () => repository, { join: false })).rejects.toMatchObject({
+      kind: 'refused',
+    });
   });
 
   test('is refused where there is no Landscape', async () => {
@@ -164,38 +168,62 @@ describe.skipIf(!isRoot)('the file set of a Landscape unit', () => {
 });
 
 describe.skipIf(!isRoot)('the facts of a Landscape unit', () => {
-  test('tell hosts, services and the newest set, and no secret', async () => {
+  test('tell hosts, services and how its files are kept, and no secret', async () => {
     await make('quickstart');
+    await rm(join(unit.root, 'etc/certificates/chain.pem'));
     const { set } = await kept();
     await unit.systemctl('start', 'landscape-server.target');
-    const facts = await landscapeFacts(unit.context, async () => repository);
+    const facts = await landscapeFacts(unit.context);
 
     expect(facts).toMatchObject({
-      profile: 'quickstart',
-      version: '24.04.14',
-      databases: ['landscape-standalone-main'],
-      endpoints: {
-        database: 'production-db.example.com:5432',
-        broker: 'production-broker.example.com',
-        packageSearch: 'production-search.example.com',
+      published: {
+        profile: 'quickstart',
+        version: '24.04.14',
+        endpoints: {
+          database: 'production-db.example.com:5432',
+          broker: 'production-broker.example.com',
+          packageSearch: 'production-search.example.com',
+        },
+        running: true,
+        fenced: false,
       },
-      paused: false,
-      fenced: null,
-      newestFileSet: { id: set.id },
-      faults: [],
+      files: {
+        fenced: false,
+        keptAt: new Date('2026-11-24T02:00:00Z'),
+        count: set.files.length,
+        missing: ['/etc/certificates/chain.pem'],
+        failure: null,
+      },
+      landscape: { databases: ['landscape-standalone-main'], newestFileSet: { id: set.id }, faults: [] },
     });
-    expect(facts.services).toContainEqual({ unit: 'landscape-api.service', state: 'active' });
-    expect(facts.services.map(({ unit: name }) => name).join()).not.toMatch(/client|backup/);
+    expect(facts.landscape.services).toContainEqual({ unit: 'landscape-api.service', state: 'active' });
+    expect(facts.landscape.services.map(({ unit: name }) => name).join()).not.toMatch(/client|backup/);
     expect(JSON.stringify(facts)).not.toMatch(/password|token|cookie|proxy/);
   });
 
-  test('are told as far as they can be, where the repository is out of reach and service.conf is broken', async () => {
+  test('are told as far as they can be where service.conf is broken', async () => {
     await make('charmed');
     await appendFile(join(unit.root, 'etc/landscape/service.conf'), 'hunter2 is no line\n');
-    const facts = await landscapeFacts(unit.context, async () => await Promise.reject(new Error('no route')));
+    const facts = await landscapeFacts(unit.context);
 
-    expect(facts).toMatchObject({ profile: 'none', newestFileSet: null });
-    expect(facts.faults).toHaveLength(2);
-    expect(facts.faults.join()).not.toContain('hunter2');
+    expect(facts.published).toBeNull();
+    expect(facts.files.failure?.message).toMatch(/^line \d+ of \/etc\/landscape\/service\.conf/);
+    expect(JSON.stringify(facts)).not.toContain('hunter2');
+  });
+
+  test('tell that files could not be kept, how often, and until when they were', async () => {
+    await make('charmed');
+    const { set } = await kept();
+    const lost = async () => await Promise.reject(new Failure('unavailable', 'no route', { hint: 'Mount it.' }));
+    for (let time = 0; time < 2; time += 1)
+      await expect(backupFiles(unit.context, lost, joining)).rejects.toThrow('no route');
+
+    expect((await landscapeFacts(unit.context)).files).toMatchObject({
+      count: set.files.length,
+      failure: { message: 'no route', hint: 'Mount it.' },
+    });
+    expect((await readFilesState(unit.context))?.failed).toMatchObject({ times: 2 });
+    await kept();
+    expect((await readFilesState(unit.context))?.failed).toBeNull();
   });
 });

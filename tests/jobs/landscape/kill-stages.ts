@@ -22,6 +22,8 @@ export function killContext(root: string, home: string): LandscapeContext {
     unit: unitFolder(home, 'landscape'),
     identity: { model: 'spare-model', application: 'landscape-backup', unit: 'landscape-backup/0' },
     principal: null,
+    called: null,
+    jujuVersion: null,
     machine: { root },
     clock: { now: () => new Date('2026-11-24T03:00:00Z') },
     signal: undefined,

@@ -29,7 +29,7 @@ export async function makeKillSite(): Promise<KillSite> {
   const storage = await openDirectory(destination, { url: `file://${destination}`, isShared: isSharedFolder });
   const { repository } = await createRepository(storage, new Date('2026-11-24T00:00:00Z'));
   const production = await makeLandscapeUnit({ profile: 'quickstart', whose: 'production' });
-  await backupFiles(production.context, repository, { join: true });
+  await backupFiles(production.context, async () => repository, { join: true });
   return {
     destination,
     repository,

@@ -42,7 +42,7 @@ async function command({ machine }: LandscapeHost, ...args: string[]) {
     ['/opt/landscape-backup/bin/landscape-backup', ...args, '--home', home, '--format', 'json'],
     { timeoutMs: 300_000 },
   );
-  return { exitCode, json: z.record(z.string(), z.looseObject({})).parse(JSON.parse(stdout)), said: stdout + stderr };
+  return { exitCode, json: z.record(z.string(), z.unknown()).parse(JSON.parse(stdout)), said: stdout + stderr };
 }
 
 const planSchema = z.object({ planId: z.string() });
@@ -107,7 +107,9 @@ describe.skipIf(!isRoot)('the command on machines of their own', () => {
     await spare.machine.powerCut();
     await spare.machine.boot();
     expect(await spare.running()).toEqual([]);
-    expect((await command(spare, 'landscape-facts')).json['landscape']).toMatchObject({ fenced: plan, paused: true });
+    const facts = (await command(spare, 'landscape-facts')).json;
+    expect(facts['landscape']).toMatchObject({ fencedFor: plan });
+    expect(facts['published']).toMatchObject({ fenced: true, running: false, profile: 'charmed' });
 
     for (const stage of ['restore-files', 'verify-files', 'resume']) {
       const done = await command(spare, stage, '--plan', plan);
@@ -116,6 +118,9 @@ describe.skipIf(!isRoot)('the command on machines of their own', () => {
     expect(await spare.running()).toEqual([]);
     await landscapeActions.resume(spare.machine);
     expect((await spare.running()).length).toBeGreaterThan(5);
+    expect((await command(spare, 'unfence')).json['unfenced']).toEqual({ planId: null });
+    expect((await command(spare, 'run-due-files')).json['done']).toEqual([]);
+    expect((await command(production, 'run-due-files')).said).not.toContain('error');
     expect((await spare.connections()).join('\n')).not.toContain('production');
   });
 });

@@ -30,7 +30,7 @@ const numbers = { landscape: 61_001, sslCert: 61_002, adm: 61_003 };
 
 async function make(profile: LandscapeProfile, changes: Partial<UnitOptions> = {}): Promise<LandscapePlan> {
   production = await makeLandscapeUnit({ profile, whose: 'production' });
-  await backupFiles(production.context, repository, { join: true });
+  await backupFiles(production.context, async () => repository, { join: true });
   spare = await makeLandscapeUnit({ profile, whose: 'spare', numbers, ...changes });
   return await plan();
 }
@@ -311,7 +311,7 @@ describe.skipIf(!isRoot)('a restore of files', () => {
     await spare.reboot();
     expect(await spare.systemctl('is-active', 'landscape-api.service')).toBe('inactive');
     expect(await spare.read('/opt/canonical/landscape/maintenance.txt')).toContain('landscape-backup');
-    await expect(backupFiles(spare.context, repository, { join: true })).rejects.toMatchObject({
+    await expect(backupFiles(spare.context, async () => repository, { join: true })).rejects.toMatchObject({
       message: /under way/,
     });
     await expect(quiesce(spare.context, { ...made, planId: 'another' })).rejects.toMatchObject({ kind: 'refused' });
