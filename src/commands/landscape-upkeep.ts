@@ -1,11 +1,7 @@
 import { landscapePlanSchema } from '../core/landscape-restore.ts';
-import { whyFilesAreDue } from '../core/files-state.ts';
-import { backupFiles } from '../jobs/landscape/backup-files.ts';
-import { writeLandscapePlan, type LandscapeContext } from '../jobs/landscape/context.ts';
-import { readFilesState } from '../jobs/landscape/files-state.ts';
+import { writeLandscapePlan } from '../jobs/landscape/context.ts';
+import { runDueFiles as run } from '../jobs/landscape/run-due-files.ts';
 import { unfence as lower } from '../jobs/landscape/unfence.ts';
-import { expectedRepository } from '../jobs/job-context.ts';
-import { readFence } from '../landscape/fence.ts';
 import { parseJson } from '../system/files.ts';
 import { landscapeContext, withLandscapeRepository } from './landscape-context.ts';
 import type { Verb } from './program.ts';
@@ -19,28 +15,13 @@ export const runDueFiles: Verb = {
   help: 'The systemd timer calls it every minute. What was missed is made up for; what failed is tried again after a growing while.',
   run: async (root) => {
     const context = await landscapeContext(root);
-    const idle = await whyIdle(context);
-    const facts = { schedule: context.settings.backupSchedule, now: context.clock.now(), hostZone: hostZone() };
-    const why = whyFilesAreDue({ ...facts, state: await readFilesState(context) });
-    if (idle !== undefined || why === undefined) {
-      return { text: idle ?? 'nothing is due', json: { done: [] } };
-    }
-    const { set, isNew } = await withLandscapeRepository(
-      context,
-      async (open) => await backupFiles(context, open, { join: false }),
-    );
-    const text = `files (${why}): ${isNew ? `file set ${set.id} is stored` : 'nothing has changed'}`;
-    return { text, json: { done: [{ did: 'backup-files', why, fileSet: set.id, isNew }] } };
+    const done = await withLandscapeRepository(context, async (open) => await run(context, open, hostZone()));
+    if (done.is === 'idle') return { text: done.why, json: { done: [] } };
+    const { set, isNew } = done.kept;
+    const text = `files (${done.why}): ${isNew ? `file set ${set.id} is stored` : 'nothing has changed'}`;
+    return { text, json: { done: [{ did: 'backup-files', why: done.why, fileSet: set.id, isNew }] } };
   },
 };
-
-/** Says why nothing can be done yet: it is no failure, and the status of the charm tells it already. */
-async function whyIdle(context: LandscapeContext): Promise<string | undefined> {
-  if (context.settings.destination === undefined) return 'the option destination is empty';
-  if ((await expectedRepository(context)) === undefined) return 'this unit has not been told which repository to use';
-  const fence = await readFence({ folder: context.unit.path });
-  return fence === undefined ? undefined : `the restore of plan ${fence.planId} is under way`;
-}
 
 /** `keep-plan`: takes this unit's part of a plan from the charm. */
 export const keepPlan: Verb = {
