@@ -2,11 +2,13 @@ import { abandonRestore } from './abandon-restore.ts';
 import { adoptOwner } from './adopt-owner.ts';
 import { backup } from './backup.ts';
 import { backupFiles } from './backup-files.ts';
+import { checkFiles } from './check-files.ts';
 import { check } from './check.ts';
 import { clusterFacts } from './cluster-facts.ts';
 import { configure } from './configure.ts';
 import { createRestorePoint } from './create-restore-point.ts';
 import { facts } from './facts.ts';
+import { initFiles } from './init-files.ts';
 import { init } from './init.ts';
 import { landscapeFacts } from './landscape-facts.ts';
 import { abandonFiles, landscapeCheck, quiesce, resume, verifyFiles } from './landscape-stages.ts';
@@ -45,6 +47,8 @@ export const verbs: readonly Verb[] = [
   adoptOwner,
   runJob,
   backupFiles,
+  initFiles,
+  checkFiles,
   listFiles,
   landscapeFacts,
   restoreFiles,

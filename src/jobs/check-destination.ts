@@ -1,19 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { Failure, isFailure } from '../core/failure.ts';
-import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { randomName } from '../system/files.ts';
 
 const staleMs = 60 * 60 * 1000;
 
 /**
- * Proves as this user that the destination keeps what it promised: an object is stored, the same name is refused to other
+ * Proves as this user, in a folder of probes, that the destination keeps what it promised: an object is stored, the same name is refused to other
  * bytes, and the first bytes come back. Gives back what was proven.
  */
-export async function proveWriteOnce(repository: Repository, place: Place, now: Date): Promise<string> {
+export async function proveWriteOnce(repository: Repository, folder: string, now: Date): Promise<string> {
   const { storage } = repository;
-  await removeStale(repository, place, now);
-  const key = `${layout.probes(place)}${now.getTime()}-${randomName()}`;
+  await removeStale(repository, folder, now);
+  const key = `${folder}${now.getTime()}-${randomName()}`;
   const [first, second] = [randomBytes(64), randomBytes(64)];
   try {
     await storage.put(key, one(first));
@@ -54,10 +53,10 @@ function withLineToChange(error: unknown, { storage }: Repository): unknown {
   });
 }
 
-async function removeStale({ storage }: Repository, place: Place, now: Date): Promise<void> {
-  for (const name of await storage.folders(layout.probes(place))) {
+async function removeStale({ storage }: Repository, folder: string, now: Date): Promise<void> {
+  for (const name of await storage.folders(folder)) {
     const made = Number(/^(\d+)-/.exec(name)?.[1] ?? Infinity);
-    if (now.getTime() - made > staleMs) await storage.remove(layout.probes(place) + name);
+    if (now.getTime() - made > staleMs) await storage.remove(folder + name);
   }
 }
 

@@ -8,7 +8,7 @@ import { readEffective } from '../postgres/archiving-facts.ts';
 import { withConnection } from '../postgres/query.ts';
 import { switchSegment } from '../postgres/segment-switch.ts';
 import { readServerFacts, serverTime } from '../postgres/server-facts.ts';
-import { walKey, type Place } from '../repository/layout.ts';
+import { layout, walKey, type Place } from '../repository/layout.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
 import { readWal } from '../repository/wal-store.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -81,7 +81,7 @@ class Walk {
     if (place === undefined || place === 'copy') return;
     await this.#try('write-once', async () => [
       true,
-      await proveWriteOnce(repository, place, this.#context.clock.now()),
+      await proveWriteOnce(repository, layout.probes(place), this.#context.clock.now()),
     ]);
     if (isUp === true) await this.#owned(repository, place);
   }

@@ -42,11 +42,12 @@ export async function captureFileSet(
   request: FileSetRequest,
 ): Promise<{ readonly set: FileSet; readonly isNew: boolean }> {
   const known = await listFileSets(request.repository, request.identity);
+  const newest = known.toSorted((a, b) => a.takenAt.getTime() - b.takenAt.getTime()).at(-1);
   for (let attempt = 1; ; attempt += 1) {
     const tree = await lookAt(request);
     const digest = digestOf(tree, request.landscape);
-    const same = known.find((set) => set.digest === digest);
-    if (same !== undefined) return { set: same, isNew: false };
+    // An older set with the same contents does not say that they came back: a restore takes the newest before a moment.
+    if (newest?.digest === digest) return { set: newest, isNew: false };
     const set = recordOf(request, tree, digest);
     try {
       const tar = () => writeTar(request.root ?? '/', tree.entries);

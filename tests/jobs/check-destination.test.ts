@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { Failure } from '../../src/core/failure.ts';
+import { layout } from '../../src/repository/layout.ts';
 import { proveWriteOnce } from '../../src/jobs/check-destination.ts';
 import { createRepository, openRepository, type Repository } from '../../src/repository/repository.ts';
 import type { Storage } from '../../src/storage/storage.ts';
@@ -17,7 +18,7 @@ beforeEach(async () => {
 
 const prove = async (change: (storage: Storage) => Storage = (storage) => storage): Promise<string> => {
   const repository: Repository = await openRepository(change(destination.open()), undefined);
-  return await proveWriteOnce(repository, place, now);
+  return await proveWriteOnce(repository, layout.probes(place), now);
 };
 
 test('a destination that keeps its promise is proven and left as it was', async () => {

@@ -136,3 +136,18 @@ describe('a file set', () => {
     expect(await listFileSets(repository, request().identity)).toEqual([]);
   });
 });
+
+test('files that are as they were once, but not the last time, are a new set: a restore takes the newest before a moment', async () => {
+  const first = await captureFileSet(request());
+  await writeFile(join(files, 'one.conf'), 'two\n');
+  const second = await captureFileSet(request({ now: new Date('2026-11-25T02:00:00Z') }));
+  await writeFile(join(files, 'one.conf'), 'one\n');
+  const third = await captureFileSet(request({ now: new Date('2026-11-26T02:00:00Z') }));
+  expect(third.isNew).toBe(true);
+  expect(third.set.digest).toBe(first.set.digest);
+  expect(new Set([first, second, third].map(({ set }) => set.id)).size).toBe(3);
+  expect(await captureFileSet(request({ now: new Date('2026-11-27T02:00:00Z') }))).toEqual({
+    set: third.set,
+    isNew: false,
+  });
+});
