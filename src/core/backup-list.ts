@@ -12,7 +12,13 @@ const listedIncarnationSchema = z.object({
   incarnation: z.number(),
   /** False: it belongs to another owner, and is only read here. */
   isOwn: z.boolean(),
-  owner: z.object({ model: z.string(), application: z.string(), unit: z.string(), since: instantSchema }),
+  owner: z.object({
+    model: z.string(),
+    modelName: z.string().optional(),
+    application: z.string(),
+    unit: z.string(),
+    since: instantSchema,
+  }),
   parent: z.object({ incarnation: z.number(), timeline: z.number(), lsn: lsnSchema }).nullable(),
   /** The newest time at which its owner is known to have written something. */
   lastSignOfLife: instantSchema,
@@ -75,11 +81,11 @@ function listIncarnation(
   incarnation: IncarnationCatalogue,
   isOwn: boolean,
 ): ListedIncarnation {
-  const { model, application, unit, since, parent } = incarnation.owner;
+  const { model, modelName, application, unit, since, parent } = incarnation.owner;
   return {
     incarnation: incarnation.number,
     isOwn,
-    owner: { model, application, unit, since },
+    owner: { model, modelName, application, unit, since },
     parent,
     lastSignOfLife: lastSignOfLife(incarnation),
     backups: incarnation.backups.map((backup) => ({

@@ -189,7 +189,7 @@ function aboutBackups(facts: HealthFacts): readonly Finding[] {
       ...say(
         'attention',
         `${label}: no backup began since the schedule wanted one at ${lastScheduled?.toISOString() ?? ''}`,
-        'Does the timer run? systemctl status landscape-backup.timer',
+        "Does the timer run? systemctl list-timers 'landscape-backup*'",
       ),
     );
   }
@@ -204,10 +204,7 @@ function isOverdue(newest: Date | undefined, scheduled: Date | undefined, now: D
 function aboutWindow({ label, window, walArchiving, backups, nextBackup }: HealthFacts): readonly Finding[] {
   const next = nextBackup === undefined ? '' : `; next backup ${nextBackup.toISOString()}`;
   if (window !== undefined && window.from.getTime() === window.to.getTime())
-    return say(
-      'ok',
-      `${label}: can restore to ${window.to.toISOString()}; how far beyond, the next runs of run-due find out${next}`,
-    );
+    return say('ok', `${label}: can restore to ${window.to.toISOString()}; later seconds follow within minutes${next}`);
   if (window !== undefined)
     return say(
       'ok',

@@ -9,6 +9,8 @@ export const ownerSchema = z.object({
   model: z.string(),
   application: z.string(),
   unit: z.string(),
+  /** What people call the model; where Juju is not there is none. */
+  modelName: z.string().optional(),
   since: instantSchema,
   /** The incarnation this one continues, and where it left it; null for a cluster's first. */
   parent: z
@@ -16,6 +18,11 @@ export const ownerSchema = z.object({
     .nullable(),
 });
 export type Owner = z.infer<typeof ownerSchema>;
+
+/** Who owns an incarnation, for people: the unit and its model, or without Juju its machine. */
+export function ownerText({ unit, application, modelName }: Pick<Owner, 'unit' | 'application' | 'modelName'>): string {
+  return `${unit} of ${modelName === undefined ? application : `the model ${modelName}`}`;
+}
 
 /** An incarnation as the repository knows it. */
 export interface Incarnation {

@@ -47,11 +47,16 @@ const sentence = new RegExp(
  * `juju run landscape-backup/0 restore in-place=true`; what is no action goes through `juju ssh`.
  */
 export function inJujuWords(text: string, to: Addressee): string {
-  return text.replaceAll(sentence, (whole: string, verb: string, options: string) => {
+  const commands = text.replaceAll(sentence, (whole: string, verb: string, options: string) => {
     if (!isAction(verb)) return isVerb(verb) ? jujuSsh(to, whole) : whole;
     return jujuRun(to, verb, ...paramsOf(options));
   });
+  const application = to.unit.slice(0, to.unit.lastIndexOf('/'));
+  return commands.replaceAll(option, `juju config ${application} $1=$2`);
 }
+
+/** `set restart-postgresql to true`. */
+const option = /\b[Ss]et ([a-z]+-[a-z]+) to (true|false|\d+)\b/g;
 
 function isAction(verb: string): boolean {
   return actionVerbs.some((each) => each === verb);

@@ -1,3 +1,4 @@
+import { ownerText } from './incarnation.ts';
 import { lastSignOfLife } from './backup-list.ts';
 import type { IncarnationCatalogue } from './catalogue.ts';
 import { isHeld } from './lease.ts';
@@ -24,7 +25,7 @@ export function whyNotRetire({ parent, child, retentionDays, now }: RetireQuesti
   if (parent.owner.ownerId === child.owner.ownerId) return 'it is our own: prune looks after it';
   const silentMs = now.getTime() - lastSignOfLife(parent).getTime();
   if (silentMs < Math.max(1, retentionDays) * dayMs) {
-    return `its owner, ${parent.owner.unit} of ${parent.owner.application}, gave a sign of life at ${lastSignOfLife(parent).toISOString()}`;
+    return `its owner, ${ownerText(parent.owner)}, gave a sign of life at ${lastSignOfLife(parent).toISOString()}`;
   }
   const held = parent.leases.find((lease) => isHeld(lease, now));
   if (held !== undefined) return `a job needs it (${held.lease?.holder ?? `unreadable lease ${held.key}`})`;

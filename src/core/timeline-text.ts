@@ -1,3 +1,4 @@
+import { ownerText } from './incarnation.ts';
 import type { BackupList, ListedIncarnation } from './backup-list.ts';
 import { formatLsn } from './lsn.ts';
 import { formatBytes } from './words.ts';
@@ -18,9 +19,7 @@ export function timelineText({ clusters }: BackupList): string {
 
 function describe(listed: ListedIncarnation): readonly string[] {
   const { incarnation, isOwn, owner, parent, lastSignOfLife, backups, windows } = listed;
-  const whose = isOwn
-    ? 'this unit'
-    : `${owner.unit} of ${owner.application}, read-only, last sign of life ${second(lastSignOfLife)}`;
+  const whose = isOwn ? 'this unit' : `${ownerText(owner)}, read-only, last sign of life ${second(lastSignOfLife)}`;
   const from =
     parent === null
       ? ''

@@ -6,6 +6,7 @@ import type { ArchivingFact, HealthFacts, StandingFact, Trouble } from '../core/
 import type { JournalRecord } from '../core/journal-record.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
 import { pointWindows } from '../core/point-window.ts';
+import { ownerText } from '../core/incarnation.ts';
 import { lastScheduled, nextScheduled } from '../core/schedule.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import { readArchiveLag } from '../postgres/local-wal.ts';
@@ -163,7 +164,7 @@ async function standingFact(
   if (standing.is === 'none') return { is: 'none' };
   if (standing.is === 'owner') return { is: 'owner', incarnation: standing.incarnation.number };
   const newest = standing.incarnations.at(-1)?.owner;
-  const of = newest === undefined ? systemIdentifier : `${newest.unit} of ${newest.application}`;
+  const of = newest === undefined ? systemIdentifier : ownerText(newest);
   return { is: 'copy', of, isKept: await isKeptCopy(unit, systemIdentifier) };
 }
 

@@ -31,16 +31,11 @@ export async function readPackage(root: string): Promise<z.infer<typeof packageS
 export async function packCharm(root: string, architecture: Architecture, into = join(root, 'dist')): Promise<string> {
   const folder = join(into, 'charm', architecture);
   const making = `${folder}.${process.pid}`;
-  const { name, version } = await readPackage(root);
+  const { name } = await readPackage(root);
   await rm(making, { recursive: true, force: true });
   try {
     await makeRuntime(root, join(making, 'runtime'), await findNode(root, architecture));
-    for (const file of topFiles) await copyFile(join(root, file), join(making, file));
-    const ours = (await readdir(join(root, 'charm'))).filter((file) => file !== 'bin');
-    for (const file of ours) await cp(join(root, 'charm', file), join(making, file), { recursive: true });
-    await chmod(join(making, 'dispatch'), 0o755);
-    await writeFile(join(making, 'manifest.yaml'), manifest(architecture));
-    await writeFile(join(making, 'version'), `${version}\n`);
+    await layCharm(root, architecture, making);
     await swapFolder(making, folder);
   } finally {
     await rm(making, { recursive: true, force: true });
@@ -48,6 +43,17 @@ export async function packCharm(root: string, architecture: Architecture, into =
   const path = join(into, `${name}_ubuntu-${releases.join('-')}-${architecture}.charm`);
   await zipFolder(folder, path, (file) => file === 'dispatch' || file.startsWith('runtime/bin/'));
   return path;
+}
+
+/** Lays a charm out in a folder: all of it but the runtime. */
+export async function layCharm(root: string, architecture: Architecture, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const file of topFiles) await copyFile(join(root, file), join(folder, file));
+  const ours = (await readdir(join(root, 'charm'))).filter((file) => file !== 'bin');
+  for (const file of ours) await cp(join(root, 'charm', file), join(folder, file), { recursive: true });
+  await chmod(join(folder, 'dispatch'), 0o755);
+  await writeFile(join(folder, 'manifest.yaml'), manifest(architecture));
+  await writeFile(join(folder, 'version'), `${(await readPackage(root)).version}\n`);
 }
 
 /** Juju reads the bases; the rest is what charmcraft 4.4 writes for a charm of no language that it knows. */

@@ -1,3 +1,4 @@
+import { ownerText } from '../core/incarnation.ts';
 import { Failure } from '../core/failure.ts';
 import { ownerSchema, type Owner } from '../core/incarnation.ts';
 import { layout, type Place } from './layout.ts';
@@ -7,7 +8,7 @@ import type { Repository } from './repository.ts';
 export async function proveOwnership(repository: Repository, place: Place, ownerId: string): Promise<Owner> {
   const owner = await repository.readJson(layout.owner(place), ownerSchema);
   if (owner?.ownerId === ownerId) return owner;
-  const whose = owner === undefined ? 'is not in this repository' : `belongs to ${owner.unit} of ${owner.application}`;
+  const whose = owner === undefined ? 'is not in this repository' : `belongs to ${ownerText(owner)}`;
   throw new Failure('refused', `incarnation ${place.incarnation} of cluster ${place.systemIdentifier} ${whose}`, {
     hint: 'A restored copy writes nothing until landscape-backup take-over has made it the owner of a new incarnation.',
   });

@@ -8,6 +8,8 @@ export interface Identity {
   readonly model: string;
   readonly application: string;
   readonly unit: string;
+  /** What people call the model, where Juju made it. */
+  readonly modelName?: string;
 }
 
 const machineIdFile = '/etc/machine-id';
@@ -18,7 +20,10 @@ const machineIdFile = '/etc/machine-id';
  */
 export async function readIdentity(home: string, unit: string): Promise<Identity> {
   const known = await readUnitIdentity(home);
-  if (known !== undefined) return { model: known.model.uuid, application: known.application, unit: known.unit };
+  if (known !== undefined) {
+    const { model, application, unit: name } = known;
+    return { model: model.uuid, application, unit: name, modelName: model.name };
+  }
   const model = (await readText(machineIdFile))?.trim();
   if (model === undefined || !/^[0-9a-f]{32}$/.test(model)) {
     throw new Failure('machine', `${machineIdFile} does not hold this machine's id`, {

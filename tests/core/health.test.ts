@@ -53,7 +53,7 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
     'the first backup, and no witness yet of what came after it',
     { window: { from: now, to: now } },
     'ok',
-    `can restore to ${now.toISOString()}; how far beyond, the next runs of run-due find out`,
+    `can restore to ${now.toISOString()}; later seconds follow within minutes`,
     undefined,
   ],
   ['no schedule', { nextBackup: undefined, lastScheduled: undefined }, 'ok', 'to 2026-11-24T02:59:00.000Z', undefined],

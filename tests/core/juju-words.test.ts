@@ -34,6 +34,10 @@ describe('a hint of the command becomes what an operator of Juju types', () => {
       'landscape-backup run-due takes it off.',
       'juju ssh landscape-backup/0 sudo landscape-backup run-due takes it off.',
     ],
+    [
+      'Set restart-postgresql to true, or set archive_mode = on yourself',
+      'juju config landscape-backup restart-postgresql=true, or set archive_mode = on yourself',
+    ],
     ['A newer landscape-backup may have written it', 'A newer landscape-backup may have written it'],
     ['pg_ctlcluster 15 main start', 'pg_ctlcluster 15 main start'],
   ])('%s', (said, wanted) => {

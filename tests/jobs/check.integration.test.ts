@@ -116,7 +116,7 @@ test('without a backup the status says so; with one it says from when to when, a
   const health = await readHealth(await context());
   expect(health).toMatchObject({
     level: 'ok',
-    text: expect.stringContaining(`can restore to ${backup.stoppedAt.toISOString()}; how far beyond`),
+    text: expect.stringContaining(`can restore to ${backup.stoppedAt.toISOString()}; later seconds follow`),
   });
   const list = await readBackupList(archived.unit, archived.repository);
   expect(list.clusters).toMatchObject([

@@ -30,6 +30,7 @@ test('the repository knows a unit by the names that Juju gives it, whichever clu
   expect(await readUnitIdentity(home)).toEqual(identity);
   expect(await readIdentity(home, '14-main')).toEqual({
     model: identity.model.uuid,
+    modelName: identity.model.name,
     application: 'landscape-backup',
     unit: 'landscape-backup/1',
   });

@@ -1,0 +1,169 @@
+import { execa } from 'execa';
+import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { layCharm } from '../../src/packaging/pack.ts';
+import { architectures } from '../../src/packaging/shipped-node.ts';
+import type { Model } from '../juju/simulator/model.ts';
+import { Simulator } from '../juju/simulator/simulator.ts';
+import type { ActionResult } from '../juju/simulator/state.ts';
+import { makeSiteFace, type SiteFace } from '../juju/site-face.ts';
+import type { SiteMachine } from '../site/machine.ts';
+import type { PostgresqlHost } from '../site/postgresql-host.ts';
+import { until } from '../setup/wait.ts';
+import { deployPrincipals, type Principals, type PrincipalsOptions } from './principals.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+/** The destination as every machine sees it; one directory of the host, as an NFS share would be. */
+export const destination = '/srv/backup';
+const application = 'landscape-backup';
+
+/** Juju models whose machines are simulated Linux machines, with the packed charm as real processes in them. */
+export interface CharmWorld {
+  readonly sim: Simulator;
+  readonly face: SiteFace;
+  /** The destination on this machine. */
+  readonly share: string;
+  /** The charm unpacked, as Juju would have it. */
+  readonly charmDirectory: string;
+  addModel(name: string, options?: ModelOptions): Promise<CharmModel>;
+  /** Takes all machines away. */
+  close(): Promise<void>;
+}
+
+interface ModelOptions extends PrincipalsOptions {
+  readonly version?: string;
+  /** Another charm than the world's. */
+  readonly charmDirectory?: string;
+}
+
+/** One model with its principals, in the words of an administrator. */
+export interface CharmModel extends Principals {
+  readonly juju: Model;
+  readonly name: string;
+  /** Deploys our charm and integrates it with all principals; waits until it is installed everywhere. */
+  deploy(config?: Readonly<Record<string, string | number | boolean>>): Promise<void>;
+  /** Our unit beside a principal's. */
+  beside(principal: string): string;
+  /** Our unit beside the first PostgreSQL, and that. */
+  readonly unit: string;
+  readonly database: PostgresqlHost;
+  /** `juju run`, whatever comes of it. */
+  act(unit: string, action: string, parameters?: Readonly<Record<string, unknown>>): Promise<ActionResult>;
+  /** `juju run` that has to succeed; gives back its text. */
+  run(unit: string, action: string, parameters?: Readonly<Record<string, unknown>>): Promise<string>;
+  /** `status: message` of our unit. */
+  status(unit: string): string;
+  /** Waits for a status that is like this. */
+  until(unit: string, status: RegExp, seconds?: number): Promise<void>;
+  machineOf(unit: string): Promise<SiteMachine>;
+}
+
+/** Makes a world whose agents work all the time, as real ones do. */
+export async function makeCharmWorld(): Promise<CharmWorld> {
+  const directory = await mkdtemp(join(tmpdir(), 'lbw-'));
+  await chmod(directory, 0o755);
+  const share = join(directory, 'share');
+  await mkdir(share);
+  const { stdout } = await execa('id', ['-g', 'postgres']);
+  await chown(share, 0, Number(stdout));
+  await chmod(share, 0o2770);
+  const charmDirectory = await makeCharm(join(directory, 'charm'));
+  const face = makeSiteFace({ directory: join(directory, 'm'), shared: () => ({ [destination]: share }) });
+  const sim = new Simulator();
+  const rest = sim.keepRunning();
+  return {
+    sim,
+    face,
+    share,
+    charmDirectory,
+    addModel: async (name, options = {}) => {
+      const juju = sim.addModel(name, options.version === undefined ? {} : { version: options.version });
+      const principals = await deployPrincipals(juju, face, options);
+      return charmModel(juju, face, principals, options.charmDirectory ?? charmDirectory);
+    },
+    close: async () => {
+      await face.close();
+      await rest();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Lays the charm out as Juju unpacks it, with the runtime that was built for this run of the tests. */
+async function makeCharm(folder: string): Promise<string> {
+  const runtime = process.env['LANDSCAPE_BACKUP_TEST_RUNTIME'] ?? 'the runtime is built by tests/setup/global.ts';
+  const architecture = architectures.find((each) => each === (process.arch === 'x64' ? 'amd64' : process.arch));
+  if (architecture === undefined) throw new Error(`no charm is packed for ${process.arch}`);
+  await layCharm(root, architecture, folder);
+  await execa('cp', ['-al', runtime, join(folder, 'runtime')]);
+  return folder;
+}
+
+function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDirectory: string): CharmModel {
+  const beside = (principal: string): string => {
+    const ours = juju.unitsOf(application).find((unit) => juju.unit(unit).principal?.name === principal);
+    if (ours === undefined) throw new Error(`nobody of ours is beside ${principal}`);
+    return ours;
+  };
+  const status = (unit: string): string => {
+    const said = juju.statusOf(unit);
+    return `${said.status}: ${said.message}`;
+  };
+  const act: CharmModel['act'] = async (unit, action, parameters = {}) =>
+    await juju.start(unit, action, parameters).finished;
+  const waitFor: CharmModel['until'] = async (unit, wanted, seconds = 30) => {
+    try {
+      await until(`${unit} is ${String(wanted)}`, async () => wanted.test(status(unit)), seconds);
+    } catch (error) {
+      const log = juju.logOf(unit).slice(-40);
+      throw new Error(`${unit} is ${status(unit)}\n${log.map(({ level, text }) => `${level} ${text}`).join('\n')}`, {
+        cause: error,
+      });
+    }
+  };
+  return {
+    ...principals,
+    juju,
+    name: juju.name,
+    deploy: async (config = {}) => {
+      await juju.deploySubordinate(application, { charmDirectory, processes: face.face }, { config });
+      for (const unit of principals.databaseUnits) {
+        juju.integrate(`${application}:postgresql`, unit.split('/')[0] ?? unit);
+        break;
+      }
+      if (principals.landscapeUnits.length > 0) juju.integrate(`${application}:landscape`, 'landscape-server');
+      for (const unit of [...principals.databaseUnits, ...principals.landscapeUnits]) {
+        await until(
+          `our unit beside ${unit} is installed`,
+          async () =>
+            juju
+              .unitsOf(application)
+              .some((ours) => juju.unit(ours).principal?.name === unit && juju.unit(ours).started),
+          60,
+        );
+      }
+    },
+    beside,
+    get unit() {
+      return beside(principals.databaseUnits[0] ?? 'postgresql');
+    },
+    get database() {
+      const [first] = principals.databases;
+      if (first === undefined) throw new Error(`${juju.name} has no database`);
+      return first;
+    },
+    act,
+    run: async (unit, action, parameters) => {
+      const { status: ended, message, results, log } = await act(unit, action, parameters);
+      if (ended !== 'completed') {
+        throw new Error(`${action} on ${unit} ${ended}: ${message}\n${JSON.stringify(results)}\n${log.join('\n')}`);
+      }
+      const { result } = results;
+      return typeof result === 'string' ? result : '';
+    },
+    status,
+    until: waitFor,
+    machineOf: async (unit) => await face.siteOf(juju.unit(unit).machine),
+  };
+}
