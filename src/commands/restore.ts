@@ -50,9 +50,7 @@ landscape-backup abandon-restore.
     new Option(
       '--files-from <unit=model/unit>',
       "whose files a Landscape unit gets, where it isn't plain; may be repeated",
-    )
-      .argParser(collectSources)
-      .default({}, 'as far as it is plain'),
+    ).argParser(collectSources),
     new Option(
       '--other-units-stopped',
       'with --confirm and without Juju: Landscape is stopped on the other units, as far as you can tell',
@@ -89,7 +87,7 @@ function collectMap(value: string, before: Record<string, string>): Record<strin
   return { ...before, [value.slice(0, at)]: value.slice(at + 1) };
 }
 
-function collectSources(value: string, before: Record<string, string>): Record<string, string> {
+function collectSources(value: string, before: Record<string, string> | undefined): Record<string, string> {
   const [, unit, source] = /^([^=]+)=([^/=]+\/[^/=]+\/\d+)$/.exec(value) ?? [];
   if (unit !== undefined && source !== undefined) return { ...before, [unit]: source };
   throw new InvalidArgumentError(

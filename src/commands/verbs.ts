@@ -18,6 +18,7 @@ import { listBackups } from './list-backups.ts';
 import { listFiles } from './list-files.ts';
 import type { Verb } from './program.ts';
 import { prune } from './prune.ts';
+import { removeOldFiles } from './remove-old-files.ts';
 import { removeOld } from './remove-old.ts';
 import { restore } from './restore.ts';
 import { restoreFiles } from './restore-files.ts';
@@ -47,6 +48,7 @@ export const verbs: readonly Verb[] = [
   adoptOwner,
   runJob,
   backupFiles,
+  removeOldFiles,
   initFiles,
   checkFiles,
   listFiles,

@@ -48,8 +48,9 @@ const sentence = new RegExp(
  */
 export function inJujuWords(text: string, to: Addressee): string {
   const commands = text.replaceAll(sentence, (whole: string, verb: string, options: string) => {
-    if (!isAction(verb)) return isVerb(verb) ? jujuSsh(to, whole) : whole;
-    return jujuRun(to, verb, ...paramsOf(options));
+    const action = filesActions.get(verb) ?? verb;
+    if (!isAction(action)) return isVerb(verb) ? jujuSsh(to, whole) : whole;
+    return jujuRun(to, action, ...paramsOf(options));
   });
   const application = to.unit.slice(0, to.unit.lastIndexOf('/'));
   return commands.replaceAll(option, `juju config ${application} $1=$2`);
@@ -62,13 +63,20 @@ function isAction(verb: string): boolean {
   return actionVerbs.some((each) => each === verb);
 }
 
+/** Verbs for a Landscape unit's files, and the action that does it there. */
+const filesActions: ReadonlyMap<string, string> = new Map([
+  ['backup-files', 'backup'],
+  ['check-files', 'check'],
+  ['init-files', 'init'],
+  ['remove-old-files', 'remove-old'],
+]);
+
 /** Verbs that only root's shell knows. */
 const shellVerbs = [
   'run-due',
   'leave',
   'configure',
   'facts',
-  'backup-files',
   'list-files',
   'landscape-facts',
   'restore-files',

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -102,7 +102,7 @@ async function ask(places: UnitPlaces, [verb = '', ...args]: readonly string[]):
   return said;
 }
 
-const failureSchema = z.object({ message: z.string(), hint: z.string().nullable() });
+const failureSchema = z.object({ kind: z.string(), message: z.string(), hint: z.string().nullable() });
 
 async function look(places: UnitPlaces, roles: readonly Role[]): Promise<Omit<LocalFacts, 'jobs'>> {
   let trouble: LocalFacts['trouble'];
@@ -136,16 +136,25 @@ async function leave(places: UnitPlaces): Promise<readonly string[]> {
       cwd: '/',
     });
     const failed = z.object({ error: failureSchema }).safeParse(JSON.parse(stdout));
-    return failed.success ? [`PostgreSQL's settings were not put back: ${failed.data.error.message}`] : [];
+    // Where no cluster is this unit's matter, nothing of it is to be put back.
+    if (!failed.success || failed.data.error.kind === 'usage') return [];
+    return [`PostgreSQL's settings were not put back: ${failed.data.error.message}`];
   } catch (error) {
     return [`PostgreSQL's settings were not put back: ${toFailure(error).message}`];
   }
 }
 
 async function takeAway(places: UnitPlaces, unit: string): Promise<readonly string[]> {
-  const notes = await unfenceForGood(places);
-  const { stays, problems } = await removeUnit(machinePaths, unit, []);
+  // Once more: what could not be put back when the relation broke would call a program that is gone.
+  const notes = [...(await leave(places)), ...(await unfenceForGood(places))];
+  const { stays, problems } = await removeUnit(machinePaths, unit, await keptFolders(places));
   return [...notes, ...stays, ...problems];
+}
+
+/** Old files of Landscape that a restore set aside are nowhere else. */
+async function keptFolders({ home }: UnitPlaces): Promise<readonly string[]> {
+  const old = await readdir(join(home, 'landscape', 'previous')).catch(() => []);
+  return old.length === 0 ? [] : ['landscape'];
 }
 
 /** A fence of ours whose charm is gone would keep Landscape from ever starting again. */

@@ -39,6 +39,10 @@ describe('a hint of the command becomes what an operator of Juju types', () => {
       'juju config landscape-backup restart-postgresql=true, or set archive_mode = on yourself',
     ],
     ['A newer landscape-backup may have written it', 'A newer landscape-backup may have written it'],
+    [
+      'landscape-backup remove-old-files --confirm=abc removes them',
+      'juju run landscape-backup/0 remove-old confirm=abc removes them',
+    ],
     ['pg_ctlcluster 15 main start', 'pg_ctlcluster 15 main start'],
   ])('%s', (said, wanted) => {
     expect(inJujuWords(said, to)).toBe(wanted);
