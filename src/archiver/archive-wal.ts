@@ -126,7 +126,8 @@ async function readOwner(unit: UnitFolder): Promise<OwnerState> {
   });
 }
 
-async function checkOwnership(repository: Repository, owner: OwnerState): Promise<void> {
+/** Asks the repository whose an incarnation is; fails with `refused` unless it is that of the owner state. */
+export async function checkOwnership(repository: Repository, owner: OwnerState): Promise<void> {
   const known = await repository.readJson(layout.owner(owner), ownerSchema);
   const which = `incarnation ${owner.incarnation} of cluster ${owner.systemIdentifier}`;
   if (known === undefined) {
@@ -144,7 +145,7 @@ async function checkOwnership(repository: Repository, owner: OwnerState): Promis
  * A clone on the same machine carries the original's `archive_command`, and with it its unit's folder: the configuration
  * that its server was started with tells them apart. postgresql-common always names it on the command line.
  */
-async function checkServer(unit: UnitFolder, dataDirectory: string): Promise<void> {
+export async function checkServer(unit: UnitFolder, dataDirectory: string): Promise<void> {
   const options = await readText(join(dataDirectory, 'postmaster.opts'));
   const started = options === undefined ? undefined : unitOfServer(options);
   const expected = basename(unit.path);

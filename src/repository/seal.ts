@@ -16,6 +16,9 @@ export type Seal = z.infer<typeof sealSchema>;
 
 type ZstdTransform = ZstdCompress | ZstdDecompress;
 
+/** How much a transform gives out at once: with Node's own 16 KiB a segment is a thousand turns of the event loop. */
+const chunkSize = 256 * 1024;
+
 // A zstd skippable frame: decoders pass over it (tried with `zstd -dc`). Source: RFC 8878, section 3.1.2.
 const skippableMagic = 0x184d2a50;
 /** How many bytes from the beginning of a sealed object are enough to read its seal. */
@@ -40,12 +43,48 @@ export async function sealOf(plain: AsyncIterable<Uint8Array>): Promise<Seal> {
  */
 export async function* sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): AsyncIterable<Uint8Array> {
   yield sealFrame(seal);
+  yield* through(checked(plain, seal, 'the file that is being stored'), compressor(seal.length, level));
+}
+
+/** A body that is stored, and the seal that stands in front of it. */
+export interface SealedBody {
+  readonly seal: Seal;
+  readonly chunks: readonly Uint8Array[];
+}
+
+/**
+ * The same stored form, made while the plain bytes are read once: each chunk is hashed and compressed, and what is compressed
+ * waits in memory until the seal is known. For bytes whose length fits there.
+ */
+export async function sealInOnePass(
+  plain: AsyncIterable<Uint8Array>,
+  length: number,
+  level: number,
+): Promise<SealedBody> {
+  const hash = createHash('sha256');
+  let read = 0;
+  const hashed = async function* () {
+    for await (const chunk of plain) {
+      hash.update(chunk);
+      read += chunk.byteLength;
+      if (read > length) break;
+      yield chunk;
+    }
+    if (read !== length) throw new Failure('damaged', `the file that is being stored is not ${length} bytes long`);
+  };
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of through(hashed(), compressor(length, level))) chunks.push(chunk);
+  const seal: Seal = { format: 1, length, sha256: hash.digest('hex') };
+  return { seal, chunks: [sealFrame(seal), ...chunks] };
+}
+
+function compressor(length: number, level: number): ZstdCompress {
   // No nbWorkers: with them node:zlib breaks or makes several frames, and its decoder reads the first one only.
-  const compress = createZstdCompress({
+  return createZstdCompress({
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
-    pledgedSrcSize: seal.length,
+    pledgedSrcSize: length,
+    chunkSize,
   });
-  yield* through(checked(plain, seal, 'the file that is being stored'), compress);
 }
 
 /** The seal's frame as bytes. */
@@ -87,7 +126,7 @@ export async function* unsealed(stored: AsyncIterable<Uint8Array>, key: string):
       yield first.subarray(bodyAt);
       yield* { [Symbol.asyncIterator]: () => source };
     };
-    yield* checked(through(rest(), createZstdDecompress(), key), seal, `the object ${key}`);
+    yield* checked(through(rest(), createZstdDecompress({ chunkSize }), key), seal, `the object ${key}`);
   } finally {
     await source.return?.(); // A seal that is none ends the reading here, and the object must not stay open.
   }

@@ -3,7 +3,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { readSeal, sealed, sealOf, sealRoom, unsealed, type Seal } from './seal.ts';
+import { readSeal, sealed, sealInOnePass, sealOf, sealRoom, unsealed, type Seal } from './seal.ts';
 
 /** How a WAL file came to be stored: by this call, or by an earlier one with the same bytes. */
 export type Stored = 'stored' | 'already-stored';
@@ -22,10 +22,39 @@ export async function storeWal(
   path: string,
   level: number,
 ): Promise<Stored> {
-  const key = layout.walFile(place, name);
   const seal = await sealOf(readFileBytes(path));
+  return await putOnce(repository, layout.walFile(place, name), name, {
+    seal,
+    body: () => sealed(readFileBytes(path), seal, level),
+  });
+}
+
+/**
+ * The same for who reads the file once and has room in memory for what it compresses to. An error of the reading is passed on
+ * and stores nothing; bytes of another length than told are `damaged`.
+ */
+export async function storeWalInOnePass(
+  repository: Repository,
+  place: Place,
+  name: WalName,
+  { plain, length }: { readonly plain: AsyncIterable<Uint8Array>; readonly length: number },
+  level: number,
+): Promise<Stored> {
+  const { seal, chunks } = await sealInOnePass(plain, length, level);
+  const body = async function* () {
+    yield* chunks;
+  };
+  return await putOnce(repository, layout.walFile(place, name), name, { seal, body });
+}
+
+async function putOnce(
+  repository: Repository,
+  key: string,
+  name: WalName,
+  { seal, body }: { readonly seal: Seal; readonly body: () => AsyncIterable<Uint8Array> },
+): Promise<Stored> {
   try {
-    await repository.storage.put(key, sealed(readFileBytes(path), seal, level));
+    await repository.storage.put(key, body());
     return 'stored';
   } catch (error) {
     if (!isFailure(error, 'conflict')) throw error;

@@ -4,6 +4,10 @@ export const environment = {
   home: (): string | undefined => process.env['LANDSCAPE_BACKUP_HOME'],
   /** Where postgresql-common keeps clusters' configuration; its own variable. */
   clusterConfigurationRoot: (): string => process.env['PG_CLUSTER_CONF_ROOT'] ?? '/etc/postgresql',
+  /** Where systemd wants to hear from a service of type notify; absent where nobody listens. */
+  notifySocket: (): string | undefined => process.env['NOTIFY_SOCKET'],
+  /** After how many microseconds of silence systemd kills it. */
+  watchdogUsec: (): string | undefined => process.env['WATCHDOG_USEC'],
   /** Everything, for who is told what to do by variables, as Juju tells a charm. */
   all: (): Readonly<Record<string, string | undefined>> => ({ ...process.env }),
   /** This environment without what Juju gave to one hook: who starts later is in none, and Juju refuses who seems to be. */

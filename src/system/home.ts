@@ -30,6 +30,8 @@ export interface UnitFolder {
   readonly plans: string;
   /** The restore under way: its plan, its state, what `restore-wal` may serve. */
   readonly restore: string;
+  /** What the archiver and the prefetcher hand over to the fronts; it may be lost at any time. */
+  readonly spool: string;
   /** The archiving values that were found, to be put back. */
   readonly found: string;
   lock(name: string): string;
@@ -50,6 +52,7 @@ export function unitFolderAt(path: string): UnitFolder {
     rejected: join(path, 'rejected'),
     plans: join(path, 'plans'),
     restore: join(path, 'restore'),
+    spool: join(path, 'spool'),
     found: join(path, 'found.json'),
     lock: (name) => join(path, `${name}.lock`),
   };

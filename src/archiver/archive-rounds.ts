@@ -1,0 +1,190 @@
+import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
+import { Failure, toFailure } from '../core/failure.ts';
+import type { WalName } from '../core/wal-name.ts';
+import { isSharedFolder } from '../repository/layout.ts';
+import { openStorage } from '../storage/open.ts';
+import type { Storage } from '../storage/storage.ts';
+import { noteArchiveSuccess } from '../system/archive-state.ts';
+import { within } from '../system/deadline.ts';
+import { stateOf } from '../system/file-stamps.ts';
+import { readJson } from '../system/files.ts';
+import { ownerStateSchema, pinSchema, readSettings } from '../system/home.ts';
+import { checkOwnership, checkServer } from './archive-wal.ts';
+import { openExpected } from './open-expected.ts';
+import { parallelPushes, pushWal, walPath, type PushSession } from './push-wal.ts';
+import type { ResidentArchiver } from './resident.ts';
+import { closeSpool, openSpool, type ArchiveSpool } from './spool.ts';
+import { readWaiting, statusFolder } from './waiting-wal.ts';
+
+/** A segment of 1 GiB through a slow network. */
+const pushLimitMs = 4 * 60_000;
+const openLimitMs = 30_000;
+const beatMs = 1000;
+/** As much of the queue as is worked on before it is looked at again. */
+const batch = 64;
+/** More acknowledgements than PostgreSQL fetches in seconds; it is not calling when there are so many. */
+export const mostAcknowledged = 512;
+
+/** One look at what waits and one push of it after the other, with what is kept in between. */
+export class ArchiveRounds {
+  readonly #archiver: ResidentArchiver;
+  #dataDirectory: string | undefined;
+  #spool: ArchiveSpool | undefined;
+  #storage: { readonly url: string; readonly storage: Storage } | undefined;
+  #oldest: string | undefined;
+  #failedAt: string | undefined;
+  /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
+  #late = 0;
+  #idle: string | undefined;
+  #isFailing = true;
+
+  constructor(archiver: ResidentArchiver) {
+    this.#archiver = archiver;
+  }
+
+  /** Why nothing is archived here, where that is as it should be. */
+  get idle(): string | undefined {
+    return this.#idle;
+  }
+
+  /** Tells whether PostgreSQL has got past the file that failed. */
+  hasMoved(): boolean {
+    return this.#oldest !== this.#failedAt;
+  }
+
+  /** Looks at what waits, and forgets the acknowledgements that PostgreSQL has fetched. */
+  async look(watch: (folder: string) => void): Promise<readonly WalName[]> {
+    this.#openSpool((this.#dataDirectory ??= await this.#archiver.dataDirectory()));
+    const spool = this.#spool;
+    if (spool === undefined) {
+      this.#idle = 'this unit owns nothing that it could archive';
+      return [];
+    }
+    this.#idle = undefined;
+    watch(statusFolder(this.#dataDirectory));
+    const waiting = await readWaiting(this.#dataDirectory);
+    this.#oldest = waiting[0]?.name;
+    const names = new Set(waiting.map(({ name }) => name));
+    for (const name of spool.acknowledged()) if (!names.has(name)) spool.forget(name);
+    return waiting;
+  }
+
+  #openSpool(dataDirectory: string): void {
+    if (this.#spool?.isInForce() === true) return;
+    const { unit, mark, step } = this.#archiver;
+    this.#spool = openSpool({ unit, dataDirectory, mark, step });
+    this.#storage = undefined;
+  }
+
+  /** Pushes the oldest of what waits; says whether there is more. Fails with the first failure, when all others have ended. */
+  async push(waiting: readonly WalName[]): Promise<boolean> {
+    const spool = this.#spool;
+    const dataDirectory = this.#dataDirectory;
+    if (spool === undefined || dataDirectory === undefined) return false;
+    const acknowledged = spool.acknowledged();
+    const open = waiting.filter(({ name }) => {
+      const state = stateOf(walPath(dataDirectory, name));
+      if (state === undefined) return false;
+      if (!acknowledged.has(name)) return true;
+      if (spool.isAcknowledged(name, state)) return false;
+      spool.forget(name); // Of other bytes, or half of one: who calls would not wait for a better one.
+      return true;
+    });
+    const todo = open.slice(0, Math.min(batch, mostAcknowledged - acknowledged.size));
+    if (todo.length === 0 && !this.#isFailing) return false;
+    if (this.#late > 0) throw new Failure('unavailable', 'the destination has not answered earlier requests yet');
+    const opening = this.#openSession(spool, dataDirectory);
+    const session = await this.#bounded(openLimitMs, 'opening the repository', opening);
+    if (session === undefined) {
+      this.#setFailing(true);
+      return false;
+    }
+    const moved = await this.#pushAll(session, todo);
+    this.#setFailing(false);
+    if (moved > 0) await noteArchiveSuccess(this.#archiver.unit, this.#archiver.clock.now());
+    return moved > 0 && open.length > todo.length;
+  }
+
+  #setFailing(isFailing: boolean): void {
+    this.#spool?.setFailing(isFailing);
+    this.#isFailing = isFailing;
+  }
+
+  /** At the end: who calls need not wait any more. */
+  leave(): void {
+    this.#spool?.leave();
+  }
+
+  /** After a failure: whoever waits for us need not, and what is open is opened anew. */
+  giveUp(): void {
+    this.#failedAt = this.#oldest;
+    this.#storage = undefined;
+    this.#dataDirectory = undefined;
+    try {
+      this.#setFailing(true);
+    } catch {
+      // A spool that can't be written must not be waited for; out of service it is true again.
+      closeSpool(this.#archiver.unit);
+    }
+    this.#spool = undefined;
+  }
+
+  async #openSession(spool: ArchiveSpool, dataDirectory: string): Promise<PushSession | undefined> {
+    const { unit, step } = this.#archiver;
+    const owner = await readJson(spool.owner, ownerStateSchema);
+    const pin = await readJson(spool.pin, pinSchema);
+    if (owner === undefined || pin === undefined) throw new Failure('machine', `${spool.folder} is not whole`);
+    const { destination, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
+    if (destination === undefined || !walArchiving) {
+      this.#idle = walArchiving ? 'the option destination is empty' : 'wal-archiving is false';
+      return undefined;
+    }
+    await checkServer(unit, dataDirectory);
+    if (this.#storage?.url !== destination.url) {
+      this.#storage = { url: destination.url, storage: await openStorage(destination, isSharedFolder) };
+    }
+    const repository = await openExpected(this.#storage.storage, pin.repositoryId);
+    await checkOwnership(repository, owner);
+    step('repository proven');
+    return { repository, owner, spool, dataDirectory, level: compressionLevel, step };
+  }
+
+  /** Pushes several at once, begun in order; after a failure none is begun any more. Says how many were stored. */
+  async #pushAll(session: PushSession, todo: readonly WalName[]): Promise<number> {
+    const { signal, alive } = this.#archiver;
+    let next = 0;
+    let moved = 0;
+    const failures: unknown[] = [];
+    const size = Number(stateOf(walPath(session.dataDirectory, todo.at(-1)?.name ?? ''))?.sizeBytes ?? 0n);
+    const worker = async (): Promise<void> => {
+      for (;;) {
+        const name = todo[next];
+        if (name === undefined || failures.length > 0 || signal.aborted) return;
+        next += 1;
+        try {
+          const pushing = pushWal(session, name);
+          if ((await this.#bounded(pushLimitMs, `archiving ${name.name}`, pushing)) !== 'changed') moved += 1;
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    };
+    // Each push has its bound: as long as the pushes run, nothing here is stuck.
+    const beat = setInterval(alive, beatMs);
+    await Promise.all(Array.from({ length: parallelPushes(size, availableParallelism()) }, worker));
+    clearInterval(beat);
+    if (failures.length > 0) throw toFailure(failures[0]);
+    return moved;
+  }
+
+  /** Waits no longer than this; what has not come by then keeps the next round from asking for more. */
+  async #bounded<T>(milliseconds: number, what: string, work: Promise<T>): Promise<T> {
+    this.#late += 1;
+    const settled = () => {
+      this.#late -= 1;
+    };
+    work.then(settled, settled);
+    return await within(milliseconds, what, work);
+  }
+}

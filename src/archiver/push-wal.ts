@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { Failure } from '../core/failure.ts';
+import type { WalName } from '../core/wal-name.ts';
+import type { Repository } from '../repository/repository.ts';
+import { storeWal, storeWalInOnePass, type Stored } from '../repository/wal-store.ts';
+import { isSameState, stateOf, type FileState } from '../system/file-stamps.ts';
+import { readFileBytes } from '../system/files.ts';
+import type { OwnerState } from '../system/home.ts';
+import { checkWalFile } from './check-wal-file.ts';
+import type { ArchiveSpool } from './spool.ts';
+import type { WalSteps } from './wal-steps.ts';
+
+/** What one archiver works with as long as nothing about it changes. */
+export interface PushSession {
+  readonly repository: Repository;
+  readonly owner: OwnerState;
+  readonly spool: ArchiveSpool;
+  readonly dataDirectory: string;
+  readonly level: number;
+  readonly step: WalSteps;
+}
+
+/** Larger files are read twice, as `archive-wal` does: what they compress to need not fit into memory. */
+const onePassLimit = 64 * 1024 * 1024;
+
+/** How many segments of this size may be under way at once: what they compress to stays below 64 MiB together. */
+export function parallelPushes(segmentSize: number, cores: number): number {
+  const fit = Math.floor(onePassLimit / segmentSize);
+  return Math.max(1, Math.min(fit, cores + 1, 4));
+}
+
+/** The path of a WAL file in a data directory. */
+export function walPath(dataDirectory: string, name: string): string {
+  return join(dataDirectory, 'pg_wal', name);
+}
+
+/**
+ * Stores one WAL file that PostgreSQL wants archived, and acknowledges it in the spool when it is durable.
+ *
+ * `changed`: the file is not the one that was looked at any more (PostgreSQL recycles what is archived); nothing is
+ * acknowledged then. Fails as `archiveFile` does, and with `refused` when the spool is not in force any more.
+ */
+export async function pushWal(session: PushSession, name: WalName): Promise<Stored | 'changed'> {
+  const { repository, owner, spool, level, step } = session;
+  const path = walPath(session.dataDirectory, name.name);
+  const state = stateOf(path);
+  if (state === undefined) return 'changed';
+  if (!spool.isInForce()) throw new Failure('refused', `who this unit is changed before ${name.name} was stored`);
+  step('file found');
+  let stored: Stored;
+  try {
+    await checkWalFile(path, name, owner.systemIdentifier);
+    const length = Number(state.sizeBytes);
+    stored =
+      length > onePassLimit
+        ? await storeWal(repository, owner, name, path, level)
+        : await storeWalInOnePass(repository, owner, name, { plain: unchanged(path, state, step), length }, level);
+  } catch (error) {
+    if (!isSameState(state, stateOf(path))) return 'changed';
+    throw error;
+  }
+  step('file stored');
+  if (!isSameState(state, stateOf(path))) return 'changed';
+  spool.acknowledge(name.name, state);
+  return stored;
+}
+
+/** The bytes of a file; they fail before their end when the file is not in this state any more. */
+async function* unchanged(path: string, state: FileState, step: WalSteps): AsyncIterable<Uint8Array> {
+  yield* readFileBytes(path);
+  if (!isSameState(state, stateOf(path))) throw new Failure('damaged', `${path} changed while it was read`);
+  step('file read');
+}

@@ -1,0 +1,19 @@
+/**
+ * The instants between which the archiver and the prefetcher may die, in the order in which they come: after each of them
+ * something durable is half done. The crash tests kill at every one of them; production passes a function that does nothing.
+ */
+export const walSteps = [
+  'spool folder made',
+  'spool in force',
+  'repository proven',
+  'file found',
+  'file read',
+  'file stored',
+  'half acknowledged',
+  'acknowledged',
+  'forgotten',
+  'failing said',
+] as const;
+
+type WalStep = (typeof walSteps)[number];
+export type WalSteps = (step: WalStep) => void;
