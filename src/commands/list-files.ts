@@ -15,7 +15,7 @@ export const listFiles: Verb = {
     const context = await landscapeContext(root);
     const { units, unreadable } = await withLandscapeRepository(context, async (open) => await list(await open()));
     const lines = units.flatMap(({ model, unit, application, sets }) => [
-      `${model}/${unit} (${application})`,
+      `${called(sets) ?? `${model}/${unit}`} (${application})`,
       ...sets.map((set) => `  ${line(set)}`),
     ]);
     if (lines.length === 0) lines.push('there are no file sets yet: landscape-backup backup-files');
@@ -24,6 +24,12 @@ export const listFiles: Verb = {
     return { text: lines.join('\n'), json: { units: json, unreadable } };
   },
 };
+
+/** As `files-from` takes it: the model's name and the unit that the files are of. */
+function called(sets: readonly FileSet[]): string | undefined {
+  const known = sets.find(({ landscape }) => landscape?.called !== undefined)?.landscape?.called;
+  return known === undefined || known.principal === null ? undefined : `${known.model}/${known.principal}`;
+}
 
 function line({ id, takenAt, files, landscape }: FileSet): string {
   const version = landscape?.version;

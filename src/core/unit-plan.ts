@@ -39,7 +39,7 @@ export interface UnitPlanRequest {
   readonly sets: readonly FileSetSummary[];
   /** The model and application whose database comes back. */
   readonly production: { readonly model: string };
-  /** Nothing newer than this is taken; `undefined` for the newest. */
+  /** The moment that is restored to; `undefined` for the newest. */
   readonly notAfter: Date | undefined;
   /** Whose files a unit gets, where the operator says so: from unit to `<model>/<unit>`. */
   readonly filesFrom: Readonly<Record<string, string>>;
@@ -128,22 +128,29 @@ function chooseSet(
   units: number,
 ): FileSetSummary | undefined {
   const { sets, production, filesFrom, notAfter, model } = request;
-  const inTime = sets.filter(({ takenAt }) => notAfter === undefined || takenAt <= notAfter);
   const shown = facts.principal ?? unit;
   const wanted = filesFrom[unit] ?? filesFrom[shown];
   if (wanted !== undefined) {
-    const named = newest(inTime.filter((set) => namesOf(set).includes(wanted)));
+    const named = nearest(
+      sets.filter((set) => namesOf(set).includes(wanted)),
+      notAfter,
+    );
     if (named !== undefined) return named;
-    throw new Failure('refused', `there are no files of ${wanted} for ${shown}${since(notAfter)}`, {
+    throw new Failure('refused', `there are no files of ${wanted} for ${shown}`, {
       hint: choices(sets),
     });
   }
-  const candidates = inTime.filter((set) => set.model === production.model);
+  const candidates = sets.filter((set) => set.model === production.model);
   // In the model that the database comes from, each unit gets its own files back.
-  if (production.model === model) return newest(candidates.filter((set) => set.unit === unit));
+  if (production.model === model) {
+    return nearest(
+      candidates.filter((set) => set.unit === unit),
+      notAfter,
+    );
+  }
   const sources = [...new Set(candidates.map(sourceOf))].sort();
   if (sources.length === 0) return undefined;
-  if (sources.length === 1 && units === 1) return newest(candidates);
+  if (sources.length === 1 && units === 1) return nearest(candidates, notAfter);
   throw new Failure('refused', `whose files ${shown} gets is not plain: there are those of ${sources.join(', ')}`, {
     hint: `Say it for each Landscape unit: files-from="${shown}=${sources[0] ?? ''}"`,
   });
@@ -156,16 +163,17 @@ function choices(sets: readonly FileSetSummary[]): string {
     : `It holds files of ${sources.join(', ')}.`;
 }
 
-function since(notAfter: Date | undefined): string {
-  return notAfter === undefined ? '' : ` from ${notAfter.toISOString()} or before`;
-}
-
-function newest(sets: readonly FileSetSummary[]): FileSetSummary | undefined {
-  return sets.toSorted((a, b) => a.takenAt.getTime() - b.takenAt.getTime() || (a.id < b.id ? -1 : 1)).at(-1);
+/**
+ * The newest set that is not newer than the moment. Where the first one was taken only after it, that one: configuration changes
+ * seldom, and none at all would leave the unit with keys that do not fit its database.
+ */
+function nearest(sets: readonly FileSetSummary[], notAfter: Date | undefined): FileSetSummary | undefined {
+  const sorted = sets.toSorted((a, b) => a.takenAt.getTime() - b.takenAt.getTime() || (a.id < b.id ? -1 : 1));
+  return sorted.findLast(({ takenAt }) => notAfter === undefined || takenAt <= notAfter) ?? sorted[0];
 }
 
 function notesOf(
-  { now, principalAction }: UnitPlanRequest,
+  { now, notAfter, principalAction }: UnitPlanRequest,
   { unit, facts, landscape }: LandscapeUnit,
   set: FileSetSummary | undefined,
 ): readonly string[] {
@@ -174,7 +182,9 @@ function notesOf(
   if (set === undefined) notes.push(`${shown}: no files are stored for it, its own stay as they are.`);
   else {
     const age = formatSeconds(Math.max(0, (now.getTime() - set.takenAt.getTime()) / 1000));
-    notes.push(`${shown} gets the files of ${sourceOf(set)} of ${set.takenAt.toISOString()}, ${age} old.`);
+    const late =
+      notAfter === undefined || set.takenAt <= notAfter ? '' : ', taken after that moment: there are none older';
+    notes.push(`${shown} gets the files of ${sourceOf(set)} of ${set.takenAt.toISOString()}, ${age} old${late}.`);
     if (set.landscapeVersion !== null && landscape.version !== null && set.landscapeVersion !== landscape.version) {
       notes.push(
         `${shown} has landscape-server ${landscape.version}, its files are of ${set.landscapeVersion}: a newer one migrates the restored databases when it starts, and there is no way back from that.`,

@@ -1,7 +1,7 @@
 import type { Job } from './job.ts';
 import { isPending } from './job.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
-import { inJujuWords, jujuRun, type Addressee } from './juju-words.ts';
+import { inJujuWords, jujuRun, principalRun, type Addressee } from './juju-words.ts';
 import type { FilesStatus } from './landscape-facts.ts';
 import type { Role } from './site.ts';
 import type { Intent, SiteStep } from './site-restore.ts';
@@ -40,6 +40,8 @@ export interface StatusFacts extends Addressee {
   readonly health: Health | undefined;
   readonly isCopy: boolean;
   readonly files: FilesStatus | undefined;
+  /** The charmed Landscape unit beside this one, while it is paused. */
+  readonly paused: string | undefined;
   readonly jobs: readonly Job[];
 }
 
@@ -84,14 +86,15 @@ function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
   const goBack = jujuRun(planner, 'abandon-restore', `confirm=${intent.planId}`);
   switch (step.is) {
     case 'not-mine':
-    case 'done':
       return undefined;
+    case 'done':
+      return aboutRestored(facts, intent);
     case 'begin':
       return say('maintenance', `${what}: ${step.stage} begins`);
     case 'running':
       return say('maintenance', `${what}: ${step.stage}${progressOf(facts)}`);
     case 'waiting':
-      return say('maintenance', `${what}: waits with ${step.stage} for ${step.for.join(', ')}`);
+      return say('maintenance', `${what}: ${step.stage} waits for ${step.for.join(', ')}`);
     case 'failed':
       return say(
         'blocked',
@@ -109,6 +112,19 @@ function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
           : `nothing was touched yet: ${goBack}, then make a new plan`,
       );
   }
+}
+
+/** A restore is done as far as we go; what is left is the operator's. */
+function aboutRestored({ paused, jujuVersion, roles, isJoined, ...facts }: StatusFacts, intent: Intent) {
+  if (intent.kind !== 'restore') return undefined;
+  if (paused !== undefined) {
+    const resume = principalRun(jujuVersion, paused, 'resume');
+    return say('blocked', `restored by plan ${intent.planId}, and Landscape is paused on ${paused}`, resume);
+  }
+  // The database's unit says what it is itself; the others have nothing of their own to decide.
+  if (isJoined || roles.includes('postgresql') || facts.destination === undefined) return undefined;
+  const next = jujuRun({ unit: intent.planner, jujuVersion }, 'take-over');
+  return say('active', `restored by plan ${intent.planId}; its files are not kept before the take-over (${next})`);
 }
 
 function progressOf({ jobs }: StatusFacts): string {

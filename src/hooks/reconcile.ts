@@ -29,9 +29,11 @@ export async function reconcile(
   const facts = publishedFacts(snapshot);
   await machine.writeSite(siteOf(snapshot, facts, machine.now()));
   const turn = await takeRestoreTurn(snapshot, machine);
-  await startJobs(tools, machine, { ...snapshot, application }, settingsChanged, turn);
+  const started = await startJobs(tools, machine, { ...snapshot, application }, settingsChanged, turn);
   await publish(tools, snapshot, application, facts, turn);
-  const after = { ...snapshot, local: await machine.look(snapshot.roles) };
+  // A look takes a second of the machine's lock: only where something is other than it was a moment ago.
+  const isChanged = settingsChanged || started;
+  const after = isChanged ? { ...snapshot, local: await machine.look(snapshot.roles) } : snapshot;
   await setStatus(tools, { snapshot: { ...after, application }, settings, turn });
   return after;
 }
@@ -64,22 +66,26 @@ async function applySettings(machine: UnitMachine, settings: CharmSettings): Pro
   return true;
 }
 
+/** Tells whether it started any. */
 async function startJobs(
   tools: HookTools,
   machine: UnitMachine,
   { roles, application, local }: Snapshot,
   settingsChanged: boolean,
   turn: RestoreTurn | undefined,
-): Promise<void> {
+): Promise<boolean> {
+  let started = false;
   const isRestoring = turn !== undefined && !turn.intent.ended;
   for (const argv of reconcileJobs({ roles, application, cluster: local.cluster, settingsChanged, isRestoring })) {
     try {
       await machine.jobs.start(argv);
+      started = true;
     } catch (error) {
       // One that runs already does it; what else is in the way is told by the status of what was not done.
       if (!isFailure(error, 'busy')) await tools.log('WARNING', `${argv.join(' ')}: ${toFailure(error).message}`);
     }
   }
+  return started;
 }
 
 async function publish(

@@ -25,6 +25,8 @@ export function statusOf(sources: StatusSources): UnitStatus {
 function factsOf({ snapshot, settings, turn }: StatusSources): StatusFacts {
   const { environment, roles, application, local, others } = snapshot;
   const { cluster, landscape, trouble, jobs } = local;
+  const published = landscape?.published;
+  const isPaused = published?.profile === 'charmed' && !published.running && !published.fenced;
   const health = cluster?.health ?? undefined;
   const joiners = [...others].filter(([, { facts }]) => facts?.roles.includes('postgresql') === true);
   return {
@@ -42,6 +44,7 @@ function factsOf({ snapshot, settings, turn }: StatusSources): StatusFacts {
     trouble: trouble ?? (health === undefined ? (cluster?.problem ?? undefined) : undefined),
     health,
     files: landscape?.files,
+    paused: isPaused ? environment.principal : undefined,
     jobs,
   };
 }

@@ -97,6 +97,12 @@ describe('which files a unit gets', () => {
     expect(idOf({ sets, notAfter: new Date('2026-11-24T00:00:00Z') })).toEqual(['set-prod/1-2026-11-24T00:00:00Z']);
   });
 
+  test('the first that were kept, where the moment is older than those, and the plan says so', () => {
+    const { units, notes } = plan({ sets, notAfter: new Date('2026-11-01T00:00:00Z') });
+    expect(units[0]?.fileSet?.id).toBe('set-prod/1-2026-11-20T00:00:00Z');
+    expect(notes[0]).toContain('old, taken after that moment: there are none older.');
+  });
+
   test('none where none are stored, and the unit keeps its own', () => {
     const { units, notes } = plan({ sets: sets.map((each) => ({ ...each, model: 'another' })) });
     expect(units[0]?.fileSet).toBeNull();

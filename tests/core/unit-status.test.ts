@@ -59,6 +59,7 @@ function said(more: Partial<StatusFacts>) {
     invalid: undefined,
     destination: 'file:///srv/backup',
     isJoined: true,
+    paused: undefined,
     isCopy: false,
     joiner: 'lb/0',
     restore: undefined,
@@ -192,7 +193,7 @@ describe('what juju status shows', () => {
     [
       'a restore that waits',
       during({ is: 'waiting', stage: 'files', for: ['lb/0', 'lb/2'] }),
-      'maintenance: restore 0123456789abcdef: waits with files for lb/0, lb/2',
+      'maintenance: restore 0123456789abcdef: files waits for lb/0, lb/2',
     ],
     [
       'a restore that failed',
@@ -213,6 +214,16 @@ describe('what juju status shows', () => {
       'a restore that is given up',
       during({ is: 'running', stage: 'abandon-database' }, 'abandon'),
       'maintenance: giving up restore 0123456789abcdef: abandon-database',
+    ],
+    [
+      'a restore that is done, on a Landscape unit that waits for its operator',
+      { ...during({ is: 'done' }), roles: ['landscape'], health: undefined, files, paused: 'landscape-server/0' },
+      'blocked: restored by plan 0123456789abcdef, and Landscape is paused on landscape-server/0. Next: juju run landscape-server/0 resume',
+    ],
+    [
+      'a Landscape unit whose restored database nobody has taken over',
+      { ...during({ is: 'done' }), roles: ['landscape'], health: undefined, files, isJoined: false },
+      'active: restored by plan 0123456789abcdef; its files are not kept before the take-over (juju run lb/0 take-over)',
     ],
     ['a restore that is done', during({ is: 'done' }), 'active: 15/main: can restore to any second from A to B'],
   ])('%s', (_what, facts, wanted) => {

@@ -70,7 +70,7 @@ export async function makeCharmWorld(): Promise<CharmWorld> {
   await chmod(share, 0o2770);
   const charmDirectory = await makeCharm(join(directory, 'charm'));
   const face = makeSiteFace({ directory: join(directory, 'm'), shared: () => ({ [destination]: share }) });
-  const sim = new Simulator();
+  const sim = new Simulator({ concurrency: 6 });
   const rest = sim.keepRunning();
   return {
     sim,
@@ -83,8 +83,9 @@ export async function makeCharmWorld(): Promise<CharmWorld> {
       return charmModel(juju, face, principals, options.charmDirectory ?? charmDirectory);
     },
     close: async () => {
+      const rested = rest();
       await face.close();
-      await rest();
+      await rested;
       await rm(directory, { recursive: true, force: true });
     },
   };
