@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
+import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
 import { isSharedFolder } from '../repository/layout.ts';
@@ -31,7 +32,7 @@ export class ArchiveRounds {
   readonly #archiver: ResidentArchiver;
   #dataDirectory: string | undefined;
   #spool: ArchiveSpool | undefined;
-  #storage: { readonly url: string; readonly storage: Storage } | undefined;
+  #storage: { readonly url: string; readonly access: DestinationAccess; readonly storage: Storage } | undefined;
   #oldest: string | undefined;
   #failedAt: string | undefined;
   /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
@@ -119,7 +120,7 @@ export class ArchiveRounds {
   /** After a failure: whoever waits for us need not, and what is open is opened anew. */
   giveUp(): void {
     this.#failedAt = this.#oldest;
-    this.#storage = undefined;
+    this.#closeStorage();
     this.#dataDirectory = undefined;
     try {
       this.#setFailing(true);
@@ -130,19 +131,28 @@ export class ArchiveRounds {
     this.#spool = undefined;
   }
 
+  #closeStorage(): void {
+    this.#storage?.storage.close().catch(() => undefined); // It is given up; what it says to that changes nothing.
+    this.#storage = undefined;
+  }
+
   async #openSession(spool: ArchiveSpool, dataDirectory: string): Promise<PushSession | undefined> {
     const { unit, step } = this.#archiver;
     const owner = await readJson(spool.owner, ownerStateSchema);
     const pin = await readJson(spool.pin, pinSchema);
     if (owner === undefined || pin === undefined) throw new Failure('machine', `${spool.folder} is not whole`);
-    const { destination, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
+    const { destination, access, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
     if (destination === undefined || !walArchiving) {
       this.#idle = walArchiving ? 'the option destination is empty' : 'wal-archiving is false';
       return undefined;
     }
     await checkServer(unit, dataDirectory);
-    if (this.#storage?.url !== destination.url) {
-      this.#storage = { url: destination.url, storage: await openStorage(destination, isSharedFolder) };
+    // Other credentials, too, count at once and not only when the old ones have failed.
+    const isSame = this.#storage?.url === destination.url && isSameAccess(this.#storage.access, access);
+    if (this.#storage === undefined || !isSame) {
+      this.#closeStorage();
+      const options = { isShared: isSharedFolder, access, privateFolder: unit.path };
+      this.#storage = { url: destination.url, access, storage: await openStorage(destination, options) };
     }
     const repository = await openExpected(this.#storage.storage, pin.repositoryId);
     await checkOwnership(repository, owner);

@@ -69,7 +69,7 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
   const home = dirname(unit.path);
   const owner = await readOwner(unit);
   await checkServer(unit, dataDirectory);
-  const { destination, compressionLevel } = await readSettings(home);
+  const { destination, access, compressionLevel } = await readSettings(home);
   if (destination === undefined) {
     throw new Failure('settings', 'the option destination is empty', {
       hint: `Write it into ${settingsFile(home)}; WAL stays in pg_wal until then.`,
@@ -80,7 +80,7 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
     throw new Failure('refused', `${unit.path} names no repository`, { hint: 'Run landscape-backup init.' });
   }
   const file = { name: wal, path: join(dataDirectory, path) };
-  return await withExpected(destination, pin.repositoryId, async (repository) => {
+  return await withExpected({ destination, access, privateFolder: unit.path }, pin.repositoryId, async (repository) => {
     return await archiveFile(repository, owner, file, { unit, level: compressionLevel });
   });
 }

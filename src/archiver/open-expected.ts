@@ -1,3 +1,4 @@
+import type { DestinationAccess } from '../core/destination-access.ts';
 import type { Destination } from '../core/destination.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import { isSharedFolder } from '../repository/layout.ts';
@@ -5,13 +6,21 @@ import { openRepository, type Repository } from '../repository/repository.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 
+/** Where a repository lies, and how to get in there. */
+interface ExpectedAt {
+  readonly destination: Destination;
+  readonly access: DestinationAccess;
+  /** The unit's folder. */
+  readonly privateFolder: string;
+}
+
 /** Opens the repository with this id, works with it, and closes. Fails as `openExpected` does. */
 export async function withExpected<T>(
-  destination: Destination,
+  { destination, access, privateFolder }: ExpectedAt,
   id: string,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const storage = await openStorage(destination, isSharedFolder);
+  const storage = await openStorage(destination, { isShared: isSharedFolder, access, privateFolder });
   try {
     return await work(await openExpected(storage, id));
   } finally {

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { noAccess } from '../core/destination-access.ts';
 import { readDestination } from '../core/destination.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import { servedFrom, servePlanSchema, type ServePlan } from '../core/restore-service.ts';
@@ -7,7 +8,7 @@ import { parseWalName, type WalName } from '../core/wal-name.ts';
 import type { Clock } from '../system/clock.ts';
 import { within } from '../system/deadline.ts';
 import { readJson } from '../system/files.ts';
-import type { UnitFolder } from '../system/home.ts';
+import { readSettings, type UnitFolder } from '../system/home.ts';
 import { forgetLastFailure, noteLastFailure } from './last-failure.ts';
 import { withExpected } from './open-expected.ts';
 import { placeWal, sweepBeside } from './place-wal.ts';
@@ -82,7 +83,10 @@ async function servePlanned(
   if (typeof destination === 'string') {
     throw new Failure('internal', `the plan names a destination that is none: ${service.url} (${destination})`);
   }
-  return await withExpected<Served>(destination, service.repositoryId, async (repository) => {
+  // A directory is served whatever stands in the settings now.
+  const access = destination.kind === 'directory' ? noAccess : (await readSettings(dirname(request.unit.path))).access;
+  const at = { destination, access, privateFolder: request.unit.path };
+  return await withExpected<Served>(at, service.repositoryId, async (repository) => {
     await placeWal(repository, place, { name, target, segmentSize, isWanted: request.isWanted });
     return 'served';
   });

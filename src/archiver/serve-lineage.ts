@@ -22,28 +22,32 @@ import type { RestoreRequest, Served } from './restore-request.ts';
  */
 export async function serveLineage(request: RestoreRequest, name: WalName, target: string): Promise<Served> {
   const { unit, dataDirectory, isWanted } = request;
-  const { destination } = await readSettings(dirname(unit.path));
+  const { destination, access } = await readSettings(dirname(unit.path));
   const pin = await readPin(unit);
   if (destination === undefined || pin === undefined) {
     throw new Failure('settings', `${unit.path} has no plan in service and names no repository`, {
       hint: "Is it the unit's folder? A restore begins with landscape-backup restore.",
     });
   }
-  return await withExpected<Served>(destination, pin.repositoryId, async (repository) => {
-    const systemIdentifier = await readOwnIdentifier(dataDirectory);
-    const line = await readLine(repository, systemIdentifier, unit);
-    const place = await findWal(repository, systemIdentifier, line, name);
-    if (place !== undefined) {
-      await placeWal(repository, place, { name, target, segmentSize: undefined, isWanted });
-      return 'served';
-    }
-    if (name.kind !== 'segment' || (await isStandby(dataDirectory))) return 'absent';
-    const later = await findLater(repository, systemIdentifier, line, name);
-    if (later === undefined) return 'absent';
-    throw new Failure('missing', `${name.name} is not stored, but ${later} after it is: the WAL has a hole`, {
-      hint: 'Restore to a point before it, or from a later backup: landscape-backup list-backups.',
-    });
-  });
+  return await withExpected<Served>(
+    { destination, access, privateFolder: unit.path },
+    pin.repositoryId,
+    async (repository) => {
+      const systemIdentifier = await readOwnIdentifier(dataDirectory);
+      const line = await readLine(repository, systemIdentifier, unit);
+      const place = await findWal(repository, systemIdentifier, line, name);
+      if (place !== undefined) {
+        await placeWal(repository, place, { name, target, segmentSize: undefined, isWanted });
+        return 'served';
+      }
+      if (name.kind !== 'segment' || (await isStandby(dataDirectory))) return 'absent';
+      const later = await findLater(repository, systemIdentifier, line, name);
+      if (later === undefined) return 'absent';
+      throw new Failure('missing', `${name.name} is not stored, but ${later} after it is: the WAL has a hole`, {
+        hint: 'Restore to a point before it, or from a later backup: landscape-backup list-backups.',
+      });
+    },
+  );
 }
 
 /** The lineage that this cluster goes on with: its own incarnation's, or the only one that there is. */

@@ -1,3 +1,5 @@
+import { redact } from './secret.ts';
+
 /**
  * What can go wrong, as a closed set. Exit codes and statuses are chosen from the kind, never from the text.
  *
@@ -44,17 +46,18 @@ export const exitCodes: Readonly<Record<FailureKind, number>> = {
 /**
  * The one error class.
  *
- * `message` says what happened to what, lower case, with values and without a secret; `hint` says what the reader can do.
+ * `message` says what happened to what, lower case, with values; `hint` says what the reader can do. Secrets that
+ * this process knows are taken out of both.
  */
 export class Failure extends Error {
   readonly kind: FailureKind;
   readonly hint: string | undefined;
 
   constructor(kind: FailureKind, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(redact(message), 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'Failure';
     this.kind = kind;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : redact(options.hint);
   }
 }
 

@@ -1,5 +1,15 @@
 import { Cron } from 'croner';
 import { z } from 'zod';
+import {
+  caSchema,
+  endpointSchema,
+  hostKeysSchema,
+  privateKeySchema,
+  regionSchema,
+  s3KeySchema,
+  uriStyleSchema,
+  type DestinationAccess,
+} from './destination-access.ts';
 import { readDestination, type Destination } from './destination.ts';
 import { Failure } from './failure.ts';
 
@@ -7,6 +17,8 @@ import { Failure } from './failure.ts';
 export interface Settings {
   /** Where the repository lives; `undefined` as long as the option is empty. */
   readonly destination: Destination | undefined;
+  /** How to get in there. */
+  readonly access: DestinationAccess;
   /** The id of the repository that must lie there; `undefined` as long as none was chosen. Written by the charm. */
   readonly repository: string | undefined;
   readonly walArchiving: boolean;
@@ -86,7 +98,19 @@ function isPlainPath(path: string): boolean {
  * `repository` and `clusters`, which the charm knows by itself.
  */
 export const options = {
-  destination: option('', 'empty, file:///an/absolute/path or /an/absolute/path', destinationSchema),
+  destination: option(
+    '',
+    'empty, /an/absolute/path, file:///an/absolute/path, sftp://user@host/path or s3://bucket/folder',
+    destinationSchema,
+  ),
+  'sftp-host-key': option('', "empty, or the server's public keys, one a line", hostKeysSchema),
+  'sftp-private-key': option('', 'empty, or the text of a private key without passphrase', privateKeySchema),
+  's3-endpoint': option('', 'empty, or the URL of the store without bucket', endpointSchema),
+  's3-region': option('', 'empty, or the name of a region', regionSchema),
+  's3-uri-style': option('', 'empty, path or host', uriStyleSchema),
+  's3-access-key': option('', 'empty, or the access key', s3KeySchema),
+  's3-secret-key': option('', 'empty, or the secret key', s3KeySchema),
+  's3-ca': option('', 'empty, or certificates as PEM', caSchema),
   repository: option('', 'empty, or the id of the repository that must lie there', repositoryIdSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
   'archive-timeout': option(60, 'a whole number of seconds from 0 (never force) to 86400', wholeNumber(0, 86_400)),
@@ -106,6 +130,18 @@ export const options = {
 
 /** The name of an option. */
 export type OptionName = keyof typeof options;
+
+/** Options whose values nobody may read, and that stand in no message. */
+const secretOptionNames: readonly string[] = [
+  'sftp-private-key',
+  's3-access-key',
+  's3-secret-key',
+] satisfies OptionName[];
+
+/** Tells whether nobody may read an option's value: it stands in no message, and in no file that everybody may read. */
+export function isSecretOption(name: string): boolean {
+  return secretOptionNames.includes(name);
+}
 
 /** The names of all options, in the order of the table in the README. */
 export const optionNames = Object.keys(options).filter(isOptionName);
@@ -134,9 +170,11 @@ export function parseSettings(raw: unknown): Settings {
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
     const detail = parsed.error.issues.find((issue) => issue.code === 'custom')?.message;
+    const text = JSON.stringify(value);
+    const shown = isSecretOption(name) ? '(secret)' : text.length > 200 ? `${text.slice(0, 200)}…` : text;
     throw new Failure(
       'settings',
-      `option ${name} is ${JSON.stringify(value)}, it must be ${rule}${detail === undefined ? '' : ` (${detail})`}`,
+      `option ${name} is ${shown}, it must be ${rule}${detail === undefined ? '' : ` (${detail})`}`,
       {
         hint: `Correct the option ${name}; until then the last good settings stay in force where there are any.`,
       },
@@ -144,6 +182,20 @@ export function parseSettings(raw: unknown): Settings {
   };
   return {
     destination: take('destination', options.destination),
+    access: {
+      sftp: {
+        hostKeys: take('sftp-host-key', options['sftp-host-key']) ?? [],
+        privateKey: take('sftp-private-key', options['sftp-private-key']),
+      },
+      s3: {
+        endpoint: take('s3-endpoint', options['s3-endpoint']),
+        region: take('s3-region', options['s3-region']),
+        uriStyle: take('s3-uri-style', options['s3-uri-style']),
+        accessKey: take('s3-access-key', options['s3-access-key']),
+        secretKey: take('s3-secret-key', options['s3-secret-key']),
+        ca: take('s3-ca', options['s3-ca']),
+      },
+    },
     repository: take('repository', options.repository),
     walArchiving: take('wal-archiving', options['wal-archiving']),
     archiveTimeoutSeconds: take('archive-timeout', options['archive-timeout']),

@@ -7,9 +7,10 @@ import { Failure, toFailure } from '../core/failure.ts';
 import { landscapeUnitFactsSchema } from '../core/landscape-facts.ts';
 import type { Role } from '../core/site.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
+import { listClusters } from '../postgres/cluster.ts';
 import { machineClock } from '../system/clock.ts';
 import { parseJson, readText, writeAtomically } from '../system/files.ts';
-import { settingsFile } from '../system/home.ts';
+import { settingsFile, writeCredentials } from '../system/home.ts';
 import { installUnit, openJobs, removeUnit } from '../system/installation.ts';
 import { machinePaths, placesOf, type UnitPlaces } from '../system/machine-paths.ts';
 import { run } from '../system/process.ts';
@@ -48,6 +49,11 @@ export async function localMachine(juju: JujuEnvironment): Promise<UnitMachine> 
     readSettings: async () => await readText(settingsFile(home)),
     writeSettings: async (text) => {
       await writeAtomically(settingsFile(home), text, 0o644);
+    },
+    keepCredentials: async (values) => {
+      // A machine without a cluster, as Landscape's, keeps them for root alone.
+      const owner = (await listClusters().catch(() => []))[0];
+      return await writeCredentials(home, values, owner?.ownerGid ?? 0);
     },
     writeSite: async (site) => {
       await writeSite(home, site);

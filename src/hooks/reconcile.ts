@@ -61,7 +61,9 @@ function ownWord({ cluster }: Snapshot['local']) {
 
 /** Options that can't be used change nothing: the last good ones stay in force. */
 async function applySettings(machine: UnitMachine, settings: CharmSettings): Promise<boolean> {
-  if (!settings.ok || (await machine.readSettings()) === settings.text) return false;
+  if (!settings.ok) return false;
+  const isOther = await machine.keepCredentials(settings.credentials);
+  if ((await machine.readSettings()) === settings.text) return isOther;
   await machine.writeSettings(settings.text);
   return true;
 }

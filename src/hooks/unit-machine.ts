@@ -36,6 +36,8 @@ export interface UnitMachine {
   isInstalled(): Promise<boolean>;
   readSettings(): Promise<string | undefined>;
   writeSettings(text: string): Promise<void>;
+  /** Keeps the options that are secrets for root and the cluster's owner only; tells whether any changed. */
+  keepCredentials(values: Readonly<Record<string, string>>): Promise<boolean>;
   writeSite(site: Site): Promise<void>;
   look(roles: readonly Role[]): Promise<LocalFacts>;
   now(): Date;

@@ -118,10 +118,15 @@ class Walk {
 
   async #reach(): Promise<readonly [Storage, string]> {
     const { settings } = this.#context;
-    if (settings.destination !== undefined) await refuseUnmounted(settings.destination.path);
+    if (settings.destination?.kind === 'directory') await refuseUnmounted(settings.destination.path);
     this.#storage = await openSettingsStorage(this.#context);
     const free = await this.#storage.freeBytes();
-    return [this.#storage, `${this.#storage.url} is there${free === undefined ? '' : `, ${formatBytes(free)} free`}`];
+    const remarks = await this.#storage.remarks();
+    const fault = remarks.find(({ is }) => is === 'fault');
+    if (fault !== undefined) this.checks.push(failed('destination rules', new Failure('refused', fault.text, fault)));
+    const notes = remarks.filter(({ is }) => is === 'note').map(({ text }) => `; ${text}`);
+    const room = free === undefined ? '' : `, ${formatBytes(free)} free`;
+    return [this.#storage, `${this.#storage.url} is there${room}${notes.join('')}`];
   }
 
   async #open(storage: Storage): Promise<readonly [Repository, string]> {

@@ -30,7 +30,7 @@ export interface Initialized extends Configured {
 export async function init(context: JobContext, options: { readonly join: boolean }): Promise<Initialized> {
   const { settings, cluster, unit } = context;
   await refuseDuringRestore(context);
-  if (settings.destination !== undefined) await refuseUnmounted(settings.destination.path);
+  if (settings.destination?.kind === 'directory') await refuseUnmounted(settings.destination.path);
   const storage = await openSettingsStorage(context);
   try {
     if (cluster.running) await refuseForeign(context);

@@ -27,8 +27,15 @@ export interface JobContext {
 }
 
 /** Opens the destination of the settings. Fails with `settings` when there is none. */
-export async function openSettingsStorage({ settings, home }: Pick<JobContext, 'settings' | 'home'>): Promise<Storage> {
-  if (settings.destination !== undefined) return await openStorage(settings.destination, isSharedFolder);
+export async function openSettingsStorage({
+  settings,
+  home,
+  unit,
+}: Pick<JobContext, 'settings' | 'home' | 'unit'>): Promise<Storage> {
+  const { destination, access } = settings;
+  if (destination !== undefined) {
+    return await openStorage(destination, { isShared: isSharedFolder, access, privateFolder: unit.path });
+  }
   throw new Failure('settings', 'the option destination is empty', {
     hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(home)}.`,
   });

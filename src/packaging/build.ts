@@ -35,7 +35,7 @@ export async function makeRuntime(root: string, into: string, node: string): Pro
     target: 'node26',
     format: 'esm',
     banner: { js: banner },
-    external: ['pg-native'],
+    external: ['pg-native', 'cpu-features', '*.node'],
     legalComments: 'none',
     logLevel: 'warning',
     metafile: true,

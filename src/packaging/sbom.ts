@@ -5,6 +5,7 @@ const lockedSchema = z.object({
   integrity: z.string().optional(),
   license: z.string().optional(),
   dev: z.boolean().optional(),
+  optional: z.boolean().optional(),
   dependencies: z.record(z.string(), z.string()).optional(),
   optionalDependencies: z.record(z.string(), z.string()).optional(),
 });
@@ -12,7 +13,8 @@ type Locked = z.infer<typeof lockedSchema>;
 const lockSchema = z.object({ packages: z.record(z.string(), lockedSchema) });
 
 /**
- * The parts that are shipped, as CycloneDX 1.6: what the lock file does not mark as a tool of development.
+ * The parts that are shipped, as CycloneDX 1.6: what the lock file marks neither as a tool of development nor, but for
+ * Node itself, as optional: native parts of packages are not built for us, and do not go into the bundles.
  *
  * It carries no time and no random number, so that the same lock file gives the same bytes.
  */
@@ -20,6 +22,7 @@ export function makeSbom(lockText: string, charm: { readonly name: string; reado
   const { packages } = lockSchema.parse(JSON.parse(lockText));
   const shipped = Object.keys(packages)
     .filter((path) => path !== '' && packages[path]?.dev !== true)
+    .filter((path) => packages[path]?.optional !== true || nameOf(path).startsWith('node-linux-'))
     .sort();
   const references = new Map(shipped.map((path) => [path, purl(nameOf(path), packages[path]?.version ?? '')]));
   const self = purl(charm.name, charm.version);
@@ -60,7 +63,11 @@ function dependenciesOf(packages: Readonly<Record<string, Locked>>, path: string
   });
 }
 
-function component(name: string, { version = '', integrity, license }: Locked) {
+/** Packages that say their licence in the old way, which npm does not lock. */
+const oldLicenses: Readonly<Record<string, string>> = { ssh2: 'MIT' };
+
+function component(name: string, { version = '', integrity, ...locked }: Locked) {
+  const license = locked.license ?? oldLicenses[name];
   const [group, short] = name.startsWith('@') ? name.split('/') : [undefined, name];
   // npm writes several digests with a blank between them; one is enough here.
   const sha512 = /sha512-([A-Za-z0-9+/=]+)/.exec(integrity ?? '')?.[1];

@@ -2,7 +2,7 @@
  * What lies as README.txt in every repository: how to restore with public tools alone. A test follows it to the letter: the
  * lines that begin with four spaces are its commands, and the assignments among them are what the reader fills in.
  */
-export const readmeText = `This directory is a repository of landscape-backup.
+export const readmeText = `This directory, or this folder of a store, is a repository of landscape-backup.
 
 It can be restored without landscape-backup, with zstd, tar and PostgreSQL of the same major version.
 Nothing in here is ever changed in place; copy files out, do not edit them.
@@ -21,6 +21,10 @@ WHAT IS HERE
   files/<model>/<application>/<unit>/<id>/files.tar.zst   configuration files
 
 RESTORE BY HAND
+
+Where this lies on an SFTP server or in an S3 store, copy it to a disk first, this file's folder with all that is below it or
+at least the one incarnation's folder: "sftp -r user@host:/folder /a/disk", or "aws s3 sync s3://bucket/folder /a/disk" (with
+--endpoint-url for a store that is not AWS), or "rclone copy". Then restore from the copy.
 
 Work in one shell, as the user who will run PostgreSQL (usually postgres). What you need first is a cluster of the same
 major version ("major" in backup.json) that is stopped and whose data directory is empty, mode 0700. On Debian and Ubuntu:

@@ -1,5 +1,5 @@
-import type { Stats } from 'node:fs';
-import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { access, open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import { errorCode, randomName, syncDirectory } from '../system/files.ts';
@@ -7,7 +7,7 @@ import { directoryFailure, saidOf } from './directory-failure.ts';
 import { DirectoryFolders, type SharedFolder } from './directory-folders.ts';
 import { isObject, isTemporary, lookAtFiles, readFolder, temporaryName, type FoundFile } from './directory-listing.ts';
 import { createTemporary, linkOnce, readObject, syncObject, writeBody } from './directory-object.ts';
-import { checkKey, type Range, type Storage, type StoredObject } from './storage.ts';
+import { checkKey, type Range, type Remark, type Storage, type StoredObject } from './storage.ts';
 
 interface DirectoryOptions {
   readonly url: string;
@@ -135,6 +135,24 @@ class Directory implements Storage {
       await handle.close().catch(() => undefined); // Nothing of it is kept.
       await unlink(probe).catch(() => undefined); // A rest is swept later.
     }
+  }
+
+  async mayPut(prefix: string): Promise<boolean> {
+    let folder = join(this.#root, prefix);
+    for (;;) {
+      try {
+        await access(folder, constants.W_OK | constants.X_OK);
+        return true;
+      } catch (error) {
+        await this.#stillThere();
+        if (!isAbsence(error) || folder.length <= this.#root.length) return false;
+        folder = dirname(folder);
+      }
+    }
+  }
+
+  async remarks(): Promise<readonly Remark[]> {
+    return []; // What it can't do is refused when it is tried.
   }
 
   async close(): Promise<void> {

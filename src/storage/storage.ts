@@ -12,6 +12,13 @@ export interface Range {
   readonly end: number;
 }
 
+/** What an operator should know about a destination. A `fault` can break a promise of ours, a `note` can not. */
+export interface Remark {
+  readonly is: 'fault' | 'note';
+  readonly text: string;
+  readonly hint?: string;
+}
+
 /**
  * Where bytes go. Keys are paths without a leading slash, of the characters A-Z a-z 0-9 . _ - @ and slashes between them;
  * no part of a key begins with a dot.
@@ -55,6 +62,12 @@ export interface Storage {
 
   /** What time the destination's clock says. */
   clock(): Promise<Date>;
+
+  /** Tells whether this user may store objects below a prefix. Leaves nothing there. */
+  mayPut(prefix: string): Promise<boolean>;
+
+  /** Looks at what lies outside of our hands: rules of the server, what it can't do. For `check`; may take a while. */
+  remarks(): Promise<readonly Remark[]>;
 
   close(): Promise<void>;
 }

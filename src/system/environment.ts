@@ -8,6 +8,12 @@ export const environment = {
   notifySocket: (): string | undefined => process.env['NOTIFY_SOCKET'],
   /** After how many microseconds of silence systemd kills it. */
   watchdogUsec: (): string | undefined => process.env['WATCHDOG_USEC'],
+  /** The proxies through which the network is reached, in the words of everybody. */
+  proxies: (): Readonly<Record<string, string | undefined>> => ({
+    HTTP_PROXY: process.env['HTTP_PROXY'] ?? process.env['http_proxy'],
+    HTTPS_PROXY: process.env['HTTPS_PROXY'] ?? process.env['https_proxy'],
+    NO_PROXY: process.env['NO_PROXY'] ?? process.env['no_proxy'],
+  }),
   /** Everything, for who is told what to do by variables, as Juju tells a charm. */
   all: (): Readonly<Record<string, string | undefined>> => ({ ...process.env }),
   /** This environment without what Juju gave to one hook: who starts later is in none, and Juju refuses who seems to be. */

@@ -29,13 +29,19 @@ export async function syncDirectory(path: string): Promise<void> {
 /**
  * Replaces a file as a whole, durably: whoever reads it, at any instant, finds the old or the new contents.
  *
- * A link under the name is replaced, not followed.
+ * A link under the name is replaced, not followed. With a group, it belongs to that from the beginning.
  */
-export async function writeAtomically(path: string, contents: string | Uint8Array, mode = 0o600): Promise<void> {
+export async function writeAtomically(
+  path: string,
+  contents: string | Uint8Array,
+  mode = 0o600,
+  gid?: number,
+): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomName()}.tmp`);
   try {
-    const handle = await open(temporary, 'wx', mode);
+    const handle = await open(temporary, 'wx', gid === undefined ? mode : 0o600);
     try {
+      if (gid !== undefined) await handle.chown(process.geteuid?.() ?? 0, gid);
       await handle.writeFile(contents);
       await handle.chmod(mode);
       await handle.sync();

@@ -1,10 +1,10 @@
-import { load } from 'js-yaml';
-import { mkdir } from 'node:fs/promises';
+import { dump, load } from 'js-yaml';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
-import { parseSettings, type Settings } from '../core/settings.ts';
-import { readJson, readText, syncDirectory, writeJson } from './files.ts';
+import { isSecretOption, parseSettings, type Settings } from '../core/settings.ts';
+import { readJson, readText, removeFile, syncDirectory, writeAtomically, writeJson } from './files.ts';
 
 /** Who this unit is to the repository: kept outside PGDATA and outside every backup. */
 export const ownerStateSchema = z.object({
@@ -63,20 +63,70 @@ export function settingsFile(home: string): string {
   return join(home, 'settings.yaml');
 }
 
-/** Reads and checks the settings; no file means all defaults. Fails with `settings`. */
+/** Where credentials lie that the charm was given: of root, readable by the cluster's owner through its group. */
+export function credentialsFile(home: string): string {
+  return join(home, 'credentials.yaml');
+}
+
+/** Reads and checks the settings and credentials; no file means all defaults. Fails with `settings`. */
 export async function readSettings(home: string): Promise<Settings> {
-  const path = settingsFile(home);
+  const settings = await readOptions(settingsFile(home));
+  const credentials = await readOptions(credentialsFile(home));
+  const stray = Object.keys(credentials).find((name) => !isSecretOption(name));
+  if (stray !== undefined) {
+    throw new Failure('settings', `${credentialsFile(home)} holds the option ${stray}, which is no secret`, {
+      hint: `Write it into ${settingsFile(home)}.`,
+    });
+  }
+  return parseSettings({ ...settings, ...credentials });
+}
+
+const optionsSchema = z.record(z.string(), z.unknown());
+
+async function readOptions(path: string): Promise<Readonly<Record<string, unknown>>> {
   const text = (await readText(path)) ?? '';
   let raw: unknown;
   try {
     raw = text.trim() === '' ? {} : load(text);
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    // The parser quotes what it stumbled over, and that may be a secret.
+    const reason = error instanceof Error ? error.message.split('\n')[0]?.replaceAll(/".*"/g, '"…"') : '';
     throw new Failure('settings', `${path} is not YAML: ${reason ?? ''}`, {
       hint: `Write lines such as "destination: /srv/backup".`,
     });
   }
-  return parseSettings(raw);
+  const options = optionsSchema.safeParse(raw ?? {});
+  if (!options.success) throw new Failure('settings', `${path} is not a list of "option: value" lines`);
+  const secret = Object.keys(options.data).find((name) => isSecretOption(name) && options.data[name] !== '');
+  if (secret !== undefined) await refuseOpenToOthers(path, secret);
+  return options.data;
+}
+
+async function refuseOpenToOthers(path: string, option: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & 0o007) === 0) return;
+  throw new Failure('settings', `${path} holds the option ${option}, and every user of this machine may read it`, {
+    hint: `Close it to all but the cluster's owner: chown root:postgres ${path} && chmod 0640 ${path}`,
+  });
+}
+
+/**
+ * Writes the credentials that the charm was given, for root and a group: that of the cluster's owner. Without any the file
+ * is removed. Tells whether anything was changed.
+ */
+export async function writeCredentials(
+  home: string,
+  values: Readonly<Record<string, string>>,
+  gid: number,
+): Promise<boolean> {
+  const path = credentialsFile(home);
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''));
+  const text = Object.keys(given).length === 0 ? undefined : dump(given);
+  const found = await readText(path);
+  if (found === text && (found === undefined || (await stat(path)).gid === gid)) return false;
+  if (text === undefined) await removeFile(path);
+  else await writeAtomically(path, text, 0o640, gid);
+  return true;
 }
 
 /** Makes a private folder and everything above it, durably as far as it was missing. */

@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import { isFailure, type Failure } from '../../src/core/failure.ts';
-import { optionNames, options, parseSettings, readSchedule, type OptionName } from '../../src/core/settings.ts';
+import { noAccess } from '../../src/core/destination-access.ts';
+import { inspect } from 'node:util';
+import { Failure, isFailure, toFailure } from '../../src/core/failure.ts';
+import {
+  isSecretOption,
+  optionNames,
+  options,
+  parseSettings,
+  readSchedule,
+  type OptionName,
+} from '../../src/core/settings.ts';
 
 function refusal(raw: unknown): Failure {
   try {
@@ -15,6 +24,7 @@ function refusal(raw: unknown): Failure {
 test('what is left out has its default', () => {
   const expected = {
     destination: undefined,
+    access: noAccess,
     repository: undefined,
     walArchiving: true,
     archiveTimeoutSeconds: 60,
@@ -49,6 +59,7 @@ test('every value is taken over', () => {
     }),
   ).toEqual({
     destination: { kind: 'directory', path: '/srv/backup', url: 'file:///srv/backup' },
+    access: noAccess,
     repository: undefined,
     walArchiving: false,
     archiveTimeoutSeconds: 0,
@@ -74,13 +85,21 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
     'file://x',
     '/a/../b',
     '/a/./b',
-    's3://bucket/x',
+    's3://b/x',
     'sftp://h/x',
     '/a\0b',
     'file:///%zz',
     '/\ud800',
     ['/a'],
   ],
+  'sftp-host-key': [7, 'x', 'ssh-ed25519', 'ssh-ed25519 AAAA', 'ssh-dss AAAAB3NzaC1kc3MAAACBA', true],
+  'sftp-private-key': [7, 'hunter22', 'ssh-ed25519 hunter22', '-----BEGIN PRIVATE KEY-----\nhunter22\n', true],
+  's3-endpoint': [7, 'x', 's3.example.com', 'ftp://x', 'https://x/bucket', 'https://x?y'],
+  's3-region': [7, 'a b', '-x', 'ä', true],
+  's3-uri-style': [7, 'virtual', 'Path', true],
+  's3-access-key': [7, 'hunter22 x', 'ä', true],
+  's3-secret-key': [7, 'hunter22\nx', 'hunter22 x', true],
+  's3-ca': [7, 'x', '-----BEGIN CERTIFICATE-----'],
   repository: [7, 'x', 'ABCDEF0123456789abcdef0123456789', '0123', true],
   'wal-archiving': ['yes', 'true', 1, 0, null, ''],
   'archive-timeout': [-1, 86_401, 1.5, '60', '1m', null, true, Number.NaN],
@@ -125,18 +144,70 @@ describe.each(optionNames)('the option %s', (name) => {
   test.each(bad[name].map((value) => [value]))('refuses %j and names option, value and rule', (value) => {
     const { message, hint } = refusal({ [name]: value });
 
-    expect(message).toContain(`option ${name} is ${JSON.stringify(value ?? '')}, it must be ${options[name].rule}`);
+    const shown = isSecretOption(name) ? '(secret)' : JSON.stringify(value ?? '');
+    expect(message).toContain(`option ${name} is ${shown}, it must be ${options[name].rule}`);
     expect(hint).toContain(name);
   });
 });
 
 test.each([
-  ['s3://bucket/x', 'not s3://'],
+  ['s3://b/x', '3 to 255 letters'],
   ['file://host/x', 'names no host'],
   ['srv/backup', 'must be absolute'],
   ['/', 'root directory'],
 ])('the destination %s is told what exactly is wrong with it', (destination, why) => {
   expect(refusal({ destination }).message).toContain(why);
+});
+
+test.each<[OptionName, string]>([
+  ['destination', 'sftp://u:hunter22@h/x'],
+  ['destination', 's3://key:hunter22@bucket/x'],
+  ['s3-endpoint', 'https://u:hunter22@x'],
+  ['s3-ca', '-----BEGIN PRIVATE KEY-----\nhunter22\n-----END PRIVATE KEY-----'],
+  ['sftp-private-key', 'hunter22'],
+  ['s3-access-key', 'hunter22 x'],
+  ['s3-secret-key', 'hunter22\nx'],
+])('what may be a secret in a wrong %s is not repeated', (name, value) => {
+  const { message, hint } = refusal({ [name]: value });
+
+  expect(`${message} ${hint ?? ''}`).not.toContain('hunter22');
+});
+
+test('how to get in is taken over, and secrets show themselves to nobody who prints them', () => {
+  const key = '-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----';
+  const { access } = parseSettings({
+    'sftp-host-key': '[h]:22 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAMUTssP33mz04ppOe4+wiOutfqA72LJdf7Iblg4FzyM root@h\n',
+    'sftp-private-key': `${key}\n`,
+    's3-endpoint': 'https://s3.example.com:8443/',
+    's3-region': 'eu-central-1',
+    's3-uri-style': 'host',
+    's3-access-key': 'AKIAEXAMPLE',
+    's3-secret-key': 'planted/secret+1',
+  });
+
+  expect(access.sftp.hostKeys).toEqual([
+    { type: 'ssh-ed25519', base64: 'AAAAC3NzaC1lZDI1NTE5AAAAIAMUTssP33mz04ppOe4+wiOutfqA72LJdf7Iblg4FzyM' },
+  ]);
+  expect(access.s3).toMatchObject({
+    endpoint: 'https://s3.example.com:8443',
+    region: 'eu-central-1',
+    uriStyle: 'host',
+  });
+  expect([access.sftp.privateKey?.reveal(), access.s3.secretKey?.reveal()]).toEqual([`${key}\n`, 'planted/secret+1']);
+  const printed = `${JSON.stringify(access)} ${inspect(access, { depth: 9 })} ${String(access.s3.secretKey)}`;
+  for (const secret of ['b3BlbnNzaC1rZXk', 'AKIAEXAMPLE', 'planted/secret+1']) expect(printed).not.toContain(secret);
+});
+
+test('a secret that once was read stands in no failure, wherever its text came from', () => {
+  parseSettings({ 's3-secret-key': 'planted/secret+2' });
+
+  const failures = [
+    toFailure(new Error('signed with planted/secret+2')),
+    new Failure('internal', 'GET /?k=planted%2Fsecret%2B2', { hint: 'use planted/secret+2 again' }),
+    new Failure('unavailable', 'the proxy http://user:geheim@proxy:3128 says no'),
+  ];
+
+  for (const { message, hint } of failures) expect(`${message} ${hint ?? ''}`).not.toMatch(/planted|geheim/);
 });
 
 test('an option that we do not know is named, and so are those that we know', () => {

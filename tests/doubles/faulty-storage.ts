@@ -55,6 +55,8 @@ export function faultyStorage(inner: Storage, script: readonly Fault[]): Storage
         const shift = fault?.do === 'shift' ? fault.milliseconds : 0;
         return new Date((await inner.clock()).getTime() + shift);
       }),
+    mayPut: async (prefix) => await inner.mayPut(prefix),
+    remarks: async () => await inner.remarks(),
     close: async () => await inner.close(),
   };
 }

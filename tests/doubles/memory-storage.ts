@@ -45,6 +45,8 @@ function memoryStorage(objects: Map<string, Uint8Array>): Storage {
     sweep: async () => 0,
     freeBytes: async () => undefined,
     clock: async () => new Date(),
+    mayPut: async () => true,
+    remarks: async () => [],
     close: async () => undefined,
   };
 }

@@ -19,6 +19,7 @@ export class DoubleMachine {
   installed: readonly Role[] | undefined;
   identity: UnitIdentity | undefined;
   settings: string | undefined;
+  credentials: Readonly<Record<string, string>> = {};
   site: Site | undefined;
   left = false;
   uninstalled = false;
@@ -86,6 +87,11 @@ export class DoubleMachine {
       readSettings: async () => this.settings,
       writeSettings: async (text) => {
         this.settings = text;
+      },
+      keepCredentials: async (values) => {
+        const before = JSON.stringify(this.credentials);
+        this.credentials = values;
+        return JSON.stringify(values) !== before;
       },
       writeSite: async (site) => {
         this.site = site;

@@ -45,6 +45,8 @@ const wrap = (inner: Storage): Storage => ({
   sweep: async (prefix, before) => await inner.sweep(prefix, before),
   freeBytes: async () => await inner.freeBytes(),
   clock: async () => await inner.clock(),
+  mayPut: async (prefix) => await inner.mayPut(prefix),
+  remarks: async () => await inner.remarks(),
   close: async () => await inner.close(),
 });
 

@@ -8,7 +8,7 @@ import type { PruneContext } from '../../src/jobs/prune-plan.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { isSharedFolder, layout, walKey, type Place } from '../../src/repository/layout.ts';
 import { bytesOf, createRepository, openRepository, type Repository } from '../../src/repository/repository.ts';
-import { openStorage } from '../../src/storage/open.ts';
+import { openDirectory } from '../../src/storage/directory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { makePrivateFolder, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
 import { backup, now as builtNow, segmentSize } from '../core/catalogue-builder.ts';
@@ -58,7 +58,7 @@ export async function makeUnit(root: string, name: string, ownerId: string | und
 
 async function openAt(root: string): Promise<Storage> {
   const path = join(root, 'destination');
-  return await openStorage({ kind: 'directory', path, url: `file://${path}` }, isSharedFolder);
+  return await openDirectory(path, { url: `file://${path}`, isShared: isSharedFolder });
 }
 
 /** Opens the repository of a site again, as another process would. */
@@ -78,6 +78,8 @@ function withClock(inner: Storage, now: () => Date): Storage {
     sweep: async (prefix, before) => await inner.sweep(prefix, before),
     freeBytes: async () => await inner.freeBytes(),
     clock: async () => now(),
+    mayPut: async (prefix) => await inner.mayPut(prefix),
+    remarks: async () => await inner.remarks(),
     close: async () => await inner.close(),
   };
 }
@@ -155,6 +157,8 @@ export function watch(inner: Storage, after: (call: 'put' | 'remove', key: strin
     sweep: async (prefix, before) => await inner.sweep(prefix, before),
     freeBytes: async () => await inner.freeBytes(),
     clock: async () => await inner.clock(),
+    mayPut: async (prefix) => await inner.mayPut(prefix),
+    remarks: async () => await inner.remarks(),
     close: async () => await inner.close(),
   };
 }

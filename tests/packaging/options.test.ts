@@ -61,7 +61,7 @@ test.each(charmOptions)(
   'the description of %s says the limits of its rule, and why its default is what it is',
   (name) => {
     const { description = '' } = config[name] ?? {};
-    const limits = options[name].rule.match(/\d+/g) ?? [];
+    const limits = options[name].rule.match(/\b\d+/g) ?? [];
 
     for (const limit of limits) expect(description).toMatch(new RegExp(`\\b${limit}\\b`));
     expect(description).toMatch(/\bDefault\b.+(because|so that|a week|when)/s);

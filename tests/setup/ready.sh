@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 # libatomic1 and libstdc++6 are what the project's Node links to beside the C library.
-packages="libatomic1 libstdc++6 postgresql libjson-perl zstd tar procps util-linux mount systemd"
+packages="libatomic1 libstdc++6 postgresql libjson-perl zstd tar procps util-linux mount systemd openssh-server"
 for extra in ${LANDSCAPE_BACKUP_PACKAGES:-}; do packages="$packages $extra"; done
 
 missing=""
@@ -28,11 +28,23 @@ if [ -n "$missing" ]; then
   # A machine that gets PostgreSQL only for this shall not get a running cluster with it, also where postgresql-common
   # is there already. The drop-in is gone again when this script ends, however it ends.
   quiet=/etc/postgresql-common/createcluster.d/landscape-backup-tests.conf
-  unquiet() { $as_root rm -f "$quiet"; $as_root rmdir --ignore-fail-on-non-empty "${quiet%/*}" 2>/dev/null || true; }
+  # Nor a running SSH server: what tests need of one they start themselves. Who has one already keeps it as it is.
+  policy=/usr/sbin/policy-rc.d
+  [ -e "$policy" ] && policy=""
+  case " $missing " in *" openssh-server "*) new_ssh=yes ;; *) new_ssh=""; policy="" ;; esac
+  unquiet() {
+    [ -z "$policy" ] || $as_root rm -f "$policy"
+    [ -z "$new_ssh" ] || $as_root systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+    $as_root rm -f "$quiet"; $as_root rmdir --ignore-fail-on-non-empty "${quiet%/*}" 2>/dev/null || true
+  }
   trap unquiet EXIT
   trap 'exit 130' INT TERM
   $as_root mkdir -p "${quiet%/*}"
   echo "create_main_cluster = false" | $as_root tee "$quiet" >/dev/null
+  if [ -n "$policy" ]; then
+    printf '#!/bin/sh\ncase "$1" in ssh*) exit 101 ;; esac\nexit 0\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+  fi
   log=$(mktemp)
   if ! { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
          { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; }; } >"$log" 2>&1; then

@@ -50,7 +50,7 @@ export async function checkFiles(context: LandscapeContext): Promise<CheckReport
 
 async function reach(context: LandscapeContext): Promise<readonly [Storage, string]> {
   const { settings } = context;
-  if (settings.destination !== undefined) await refuseUnmounted(settings.destination.path);
+  if (settings.destination?.kind === 'directory') await refuseUnmounted(settings.destination.path);
   const storage = await openSettingsStorage(context);
   return [storage, `${storage.url} is there`];
 }

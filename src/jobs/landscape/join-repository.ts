@@ -18,7 +18,7 @@ export interface Joined {
  */
 export async function joinRepository(context: LandscapeContext, { join }: { readonly join: boolean }): Promise<Joined> {
   const { settings, unit, clock } = context;
-  if (settings.destination !== undefined) await refuseUnmounted(settings.destination.path);
+  if (settings.destination?.kind === 'directory') await refuseUnmounted(settings.destination.path);
   const storage = await openSettingsStorage(context);
   const lock = await takeLockSoon(unit, 'init', 'landscape-backup init-files');
   try {

@@ -1,0 +1,103 @@
+import { execa } from 'execa';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import ssh2 from 'ssh2';
+import type { SftpAccess } from '../../src/core/destination-access.ts';
+import { readDestination, type SftpDestination } from '../../src/core/destination.ts';
+import { parseSettings } from '../../src/core/settings.ts';
+import { acceptsConnections } from './wait.ts';
+
+/** A real OpenSSH server of a test, on loopback, that lets one user in for SFTP. */
+export interface Sshd {
+  readonly port: number;
+  /** What its administrator would tell: the option `sftp-host-key`. */
+  readonly hostKey: string;
+  /** The option `sftp-private-key` that gets in. */
+  readonly privateKey: string;
+  /** A folder that the user may fill. */
+  readonly folder: string;
+  /** Where the lines of public keys lie that get in besides. */
+  readonly authorizedKeys: string;
+  /** A destination on it; with a port, through a proxy there. */
+  destination(path: string, port?: number): SftpDestination;
+  access(): SftpAccess;
+  stop(): Promise<void>;
+}
+
+const program = '/usr/sbin/sshd';
+
+/** Starts one. It runs as PostgreSQL's user where the tests run as root, so that rights mean something. */
+export async function startSshd(options: { readonly denied?: string } = {}): Promise<Sshd> {
+  const root = await mkdtemp(join(tmpdir(), 'lb-sshd-'));
+  const user = process.getuid?.() === 0 ? 'postgres' : (await execa('id', ['-un'])).stdout;
+  const port = await freePort();
+  const [host, client] = [newKey(), newKey()];
+  const folder = join(root, 'folder');
+  const authorizedKeys = join(root, 'authorized_keys');
+  await mkdir(folder);
+  await writeFile(join(root, 'host_key'), host.private, { mode: 0o600 });
+  await writeFile(authorizedKeys, `${client.public}\n`);
+  await writeFile(join(root, 'sshd_config'), configuration(root, port, options.denied));
+  await chmod(root, 0o755);
+  const command = [program, '-D', '-e', '-f', join(root, 'sshd_config')];
+  const become = process.getuid?.() === 0 ? ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups'] : [];
+  if (become.length > 0) await execa('chown', ['-R', `${user}:`, root]);
+  const [first = program, ...rest] = [...become, ...command];
+  const server = execa(first, rest, { reject: false, stdin: 'ignore', cwd: '/', cleanup: true });
+  await acceptsConnections(port);
+  return {
+    port,
+    hostKey: host.public,
+    privateKey: client.private,
+    folder,
+    authorizedKeys,
+    destination: (path, through = port) => sftpDestination(`sftp://${user}@127.0.0.1:${through}${path}`),
+    access: () => parseSettings({ 'sftp-host-key': host.public, 'sftp-private-key': client.private }).access.sftp,
+    stop: async () => {
+      server.kill('SIGTERM');
+      await server;
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A new key pair in OpenSSH's format. */
+export function newKey(): { readonly private: string; readonly public: string } {
+  return ssh2.utils.generateKeyPairSync('ed25519');
+}
+
+function sftpDestination(url: string): SftpDestination {
+  const read = readDestination(url);
+  if (typeof read === 'string' || read.kind !== 'sftp') throw new Error(`${url}: ${JSON.stringify(read)}`);
+  return read;
+}
+
+function configuration(root: string, port: number, denied: string | undefined): string {
+  return [
+    `Port ${port}`,
+    'ListenAddress 127.0.0.1',
+    `HostKey ${join(root, 'host_key')}`,
+    'PidFile none',
+    'UsePAM no',
+    'StrictModes no',
+    'PasswordAuthentication no',
+    'KbdInteractiveAuthentication no',
+    `AuthorizedKeysFile ${join(root, 'authorized_keys')}`,
+    'MaxStartups 100',
+    `ForceCommand internal-sftp${denied === undefined ? '' : ` -P ${denied}`}`,
+    'Subsystem sftp internal-sftp',
+    '',
+  ].join('\n');
+}
+
+/** A port of loopback that nobody listens at. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
