@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { constants, createZstdCompress } from 'node:zlib';
 import type { BackupArchive, Part } from '../core/backup.ts';
+import { identifySystem } from '../postgres/backup-way.ts';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
+import { withLowLevelBackup } from '../postgres/low-level/backup.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { storeObject, storeParts } from '../repository/parts.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -38,12 +40,18 @@ export interface Copied {
   readonly compression: Compression;
 }
 
-/** Streams a base backup from the server into the repository; all of it is stored, or this fails. */
+/**
+ * Streams a base backup from the server into the repository; all of it is stored, or this fails.
+ *
+ * Which way is asked now: pg_hba.conf may have been written anew since the checks.
+ */
 export async function copyCluster(request: CopyRequest): Promise<Copied> {
   const { cluster, versionNumber, label, withWal, level, signal } = request;
   const workers = Math.min(availableParallelism(), mostWorkers);
   const asked: BaseBackupRequest = { label, withWal, compression: { where: 'server', level, workers } };
-  return await withBaseBackup(cluster, versionNumber, asked, signal, async (backup) => await store(request, backup));
+  const { way } = await identifySystem(cluster);
+  const take = way.is === 'replication' ? withBaseBackup : withLowLevelBackup;
+  return await take(cluster, versionNumber, asked, signal, async (backup) => await store(request, backup));
 }
 
 async function store({ repository, folder, report }: CopyRequest, backup: RunningBaseBackup): Promise<Copied> {

@@ -5,11 +5,12 @@ import { backupSchema } from '../core/backup.ts';
 import { Failure } from '../core/failure.ts';
 import { segmentEndingAt } from '../core/wal-name.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
+import { identifySystem, type BackupWay } from '../postgres/backup-way.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { readControlData, type ControlData } from '../postgres/control-data.ts';
 import { withConnection, type Connection } from '../postgres/query.ts';
 import { readArchiverCounts, switchSegment } from '../postgres/segment-switch.ts';
-import { identifySystem, readServerFacts, type ServerFacts } from '../postgres/server-facts.ts';
+import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts';
 import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { UnitFolder } from '../system/home.ts';
@@ -19,6 +20,8 @@ import { awaitSegments, type ArrivalWatch } from './wal-arrival.ts';
 export interface Preflight extends ServerFacts {
   readonly control: ControlData;
   readonly timeline: number;
+  /** How base backups are taken; a rule of pg_hba.conf that comes or goes changes it. */
+  readonly way: BackupWay;
 }
 
 const oldest = 90_500;
@@ -28,7 +31,7 @@ const margin = 1.1;
 
 /**
  * Proves that a backup can begin: the server runs, is the cluster that is owned, is no standby, is a version we know, and
- * lets this user replicate. Nothing is changed.
+ * lets this user take backups in one of two ways. Nothing is changed.
  */
 export async function checkServer(cluster: Cluster, place: Place): Promise<Preflight> {
   const facts = await withConnection(cluster, readServerFacts);
@@ -40,7 +43,7 @@ export async function checkServer(cluster: Cluster, place: Place): Promise<Prefl
       hint: 'Take the backup on the primary.',
     });
   }
-  const { systemIdentifier, timeline } = await identifySystem(cluster);
+  const { systemIdentifier, timeline, way } = await identifySystem(cluster);
   if (systemIdentifier !== place.systemIdentifier) {
     throw new Failure(
       'refused',
@@ -51,7 +54,7 @@ export async function checkServer(cluster: Cluster, place: Place): Promise<Prefl
     );
   }
   const control = await readControlData(cluster.binaries, cluster.dataDirectory);
-  return { ...facts, control, timeline };
+  return { ...facts, control, timeline, way };
 }
 
 /** Fails with `unavailable` when the destination has less room than a backup of this size probably needs. */

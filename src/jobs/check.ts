@@ -5,6 +5,7 @@ import type { Standing } from '../core/incarnation.ts';
 import { segmentEndingAt, segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
+import type { BackupWay } from '../postgres/backup-way.ts';
 import { withConnection } from '../postgres/query.ts';
 import { switchSegment } from '../postgres/segment-switch.ts';
 import { readServerFacts, serverTime } from '../postgres/server-facts.ts';
@@ -90,7 +91,7 @@ class Walk {
     const { cluster } = this.#context;
     const server = await this.#try('replication', async () => {
       const preflight = await checkServer(cluster, place);
-      return [preflight, `this user may replicate, timeline ${preflight.timeline}`];
+      return [preflight, `${describeWay(preflight.way)}, timeline ${preflight.timeline}`];
     });
     if (server === undefined) return;
     await this.#try('room', async () => [true, await this.#room(repository, place, server)]);
@@ -226,6 +227,11 @@ class Walk {
     for await (const chunk of readWal(repository, walKey(place, name))) bytes += chunk.byteLength;
     return `a record was written, its segment ${name} arrived after ${seconds} s and was read back (${formatBytes(bytes)})`;
   }
+}
+
+function describeWay(way: BackupWay): string {
+  if (way.is === 'replication') return 'this user may replicate: base backups come through the replication protocol';
+  return `base backups are read from the cluster's files over an ordinary connection, for replication is refused (${way.because})`;
 }
 
 function destinationOf({ settings }: JobContext): string {

@@ -1,5 +1,4 @@
-import { userInfo } from 'node:os';
-import pg from 'pg';
+import type pg from 'pg';
 import { Failure } from '../core/failure.ts';
 import { randomName } from '../system/files.ts';
 import {
@@ -15,6 +14,7 @@ import {
   type WalPosition,
 } from './base-backup-query.ts';
 import { postgresFailure, type Address } from './query.ts';
+import { connectReplication, sqlState } from './replication.ts';
 
 /** One object that a base backup is made of. Its body is read to its end before the next object is asked for. */
 type BaseBackupObject =
@@ -133,44 +133,6 @@ async function attempt<T>(
 async function reserveWal(client: pg.Client): Promise<void> {
   const name = `landscape_backup_${randomName()}`;
   await client.query(`CREATE_REPLICATION_SLOT ${name} TEMPORARY PHYSICAL RESERVE_WAL`).catch(() => undefined);
-}
-
-/** Connects for replication as this process's user. Fails with `postgres`, naming the line that pg_hba.conf lacks. */
-export async function connectReplication(address: Address): Promise<pg.Client> {
-  const user = userInfo().username;
-  const settings = {
-    host: address.socketDirectory,
-    port: address.port,
-    user,
-    application_name: 'landscape-backup',
-    connectionTimeoutMillis: 20_000,
-    replication: 'true',
-  };
-  const client = new pg.Client(settings);
-  client.on('error', () => undefined); // A connection that breaks fails the query that runs on it.
-  try {
-    await client.connect();
-    return client;
-  } catch (error) {
-    const failure = postgresFailure(error, `${address.socketDirectory}:${address.port}`);
-    const hint = replicationHint(sqlState(error), user) ?? failure.hint;
-    throw new Failure('postgres', failure.message, { hint, cause: error });
-  }
-}
-
-/** The code that PostgreSQL gave its error, if it is one of PostgreSQL's. */
-function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined;
-}
-
-function replicationHint(code: string | undefined, user: string): string | undefined {
-  if (code === '28000') {
-    return `Put the line "local replication ${user} peer" into pg_hba.conf (psql -c 'SHOW hba_file' says where) above any reject, and reload.`;
-  }
-  if (code === '53300')
-    return 'Raise max_wal_senders (a base backup needs one), or end another replication connection.';
-  if (code === '42501') return `Give the role the right to it: ALTER ROLE "${user}" REPLICATION.`;
-  return undefined;
 }
 
 /** What helps against what a server can say in the middle of a backup. */

@@ -1,24 +1,7 @@
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
-import { connectReplication } from './base-backup.ts';
 import type { Cluster } from './cluster.ts';
-import { postgresFailure, withConnection, type Address, type Connection } from './query.ts';
-
-const identitySchema = z.object({ systemid: z.string(), timeline: z.coerce.number() });
-
-/** Which cluster answers at an address, asked over a replication connection: that such a one is allowed is proven too. */
-export async function identifySystem(address: Address): Promise<{ systemIdentifier: string; timeline: number }> {
-  const client = await connectReplication(address);
-  try {
-    const { rows } = await client.query<Record<string, unknown>>('IDENTIFY_SYSTEM');
-    const { systemid, timeline } = identitySchema.parse(rows[0]);
-    return { systemIdentifier: systemid, timeline };
-  } catch (error) {
-    throw postgresFailure(error, `${address.socketDirectory}:${address.port}`);
-  } finally {
-    await client.end().catch(() => undefined); // It was closed by the other side already.
-  }
-}
+import { withConnection, type Connection } from './query.ts';
 
 const serverFactsSchema = z.object({
   version: z.coerce.number(),
