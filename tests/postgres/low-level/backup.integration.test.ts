@@ -12,6 +12,7 @@ import type { Cluster } from '../../../src/postgres/cluster.ts';
 import { LowLevelArchives } from '../../../src/postgres/low-level/archives.ts';
 import { withLowLevelBackup } from '../../../src/postgres/low-level/backup.ts';
 import { lowLevelCommands } from '../../../src/postgres/low-level/commands.ts';
+import { readTar } from '../../../src/system/tar-stream.ts';
 import { changeRules, legacyRules } from '../../setup/hba.ts';
 import { asOwner, becomeOwner, makeMachine, type Machine, type TestCluster } from '../../setup/machine.ts';
 
@@ -104,7 +105,13 @@ async function namesBelow(folder: string): Promise<readonly string[]> {
     .sort();
 }
 
-/** The sessions of ours that the server knows, and whether one of them holds a backup open (then it can't be ended twice). */
+const ignored = { data: async () => undefined, end: async () => undefined };
+
+async function* buffers(body: AsyncIterable<Uint8Array>): AsyncIterable<Buffer> {
+  for await (const chunk of body) yield Buffer.from(chunk);
+}
+
+/** How many sessions of ours the server knows. */
 async function sessions(): Promise<string> {
   return await server.sql(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'landscape-backup'`);
 }
@@ -128,6 +135,25 @@ describe('a base backup by the low-level API', () => {
     expect(await server.sql('SELECT count(*) FROM pg_replication_slots')).toBe('0');
   });
 
+  test('has the control file last of all, behind what recovery needs beside it', async () => {
+    const names: string[] = [];
+    await withLowLevelBackup(cluster, 150_000, asked, new AbortController().signal, async (backup) => {
+      for await (const { kind, body } of backup.objects) {
+        if (kind === 'manifest') for await (const _chunk of body);
+        else await readTar(buffers(body), { ...ignored, begin: async ({ path }) => void names.push(path) });
+      }
+      await backup.end();
+    });
+
+    expect(names.at(-1)).toBe('global/pg_control');
+    expect(names.filter((name) => name === 'global/pg_control')).toHaveLength(1);
+    expect(names.slice(names.indexOf('backup_label')).slice(0, 3)).toEqual([
+      'backup_label',
+      'tablespace_map',
+      expect.stringMatching(/^pg_wal\/[0-9A-F]{24}$/),
+    ]);
+  });
+
   test('holds the names and modes that pg_basebackup gets', async () => {
     const { dataDirectory } = cluster;
     for (const path of ['pgsql_tmp.landscape-backup-old-x', 'ours']) await mkdir(join(dataDirectory, path));
@@ -141,6 +167,7 @@ describe('a base backup by the low-level API', () => {
     await execa('mkfifo', [join(dataDirectory, 'ours', 'fifo')]);
     const holder = execa('psql', ['-X', '-h', cluster.socketDirectory, '-p', String(cluster.port), 'postgres'], {
       input: 'CREATE TEMP TABLE kept AS SELECT n FROM generate_series(1, 5000) n; SELECT pg_sleep(60);',
+      reject: false,
     });
     await expect.poll(async () => await server.sql("SELECT count(*) FROM pg_class WHERE relname = 'kept'")).toBe('1');
     const forbid = await changeRules(server, cluster, `local replication all peer\n${legacyRules}`);
@@ -153,7 +180,7 @@ describe('a base backup by the low-level API', () => {
     await server.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()`,
     );
-    await holder.catch(() => undefined);
+    await holder;
 
     const [one, two] = received.backup.tablespaces;
     expect(await namesBelow(received.base)).toEqual(await namesBelow(theirs));
