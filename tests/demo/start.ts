@@ -1,200 +1,29 @@
 /**
- * `npm start`: the main job, told on a real PostgreSQL in private directories.
+ * `npm start`: the main job, told from beginning to end.
  *
- * A production cluster with Landscape's databases is archived and backed up while it is written to; a second is noted; a
- * disaster is committed; a spare is restored to that second; every row is compared; the copy is shown to be unable to write
- * into the original's line. Ends with `restored: <n> of <n> rows to <time>` and exit code 0 only when that is true.
+ * As root: two simulated Juju models, the packed charm as real processes in machines of their own, real PostgreSQL clusters and
+ * Landscape units; a disaster, and a restore on the spare to a second. As anybody else, or where the kernel gives no namespaces:
+ * the engine alone. The last line says what came back; the exit code is 0 only when that is true.
  */
 import { execa } from 'execa';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
-import { createLandscapeDatabases, everyRow } from '../setup/landscape-databases.ts';
 import { setup } from '../setup/global.ts';
-import { makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
+import { tellCharm } from './charm.ts';
+import { tellEngine } from './engine.ts';
+import { say } from './narrator.ts';
 
-const bold = (text: string) => (process.stdout.isTTY ? `\u001b[1m${text}\u001b[0m` : text);
-let chapter = 0;
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+/** Why no simulated machine can be made here; `undefined` where it can. */
+async function whyNoMachines(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'only root can make simulated machines';
+  const { exitCode } = await execa('unshare', ['--mount', '--pid', '--fork', 'true'], { reject: false });
+  return exitCode === 0 ? undefined : 'this kernel, or the container around us, gives no namespaces';
 }
 
-function title(text: string): void {
-  chapter += 1;
-  say(`\n${bold(`${chapter}. ${text}`)}`);
-}
-
-/** Types a command as an administrator would, shows it and what it prints. */
-async function type(
-  machine: Machine,
-  home: string,
-  args: readonly string[],
-  options: { quiet?: boolean; exitCode?: number } = {},
-): Promise<string> {
-  say(`   $ landscape-backup ${args.join(' ')}`);
-  const { stdout, exitCode } = await execa(
-    join(machine.runtime, 'bin', 'landscape-backup'),
-    [...args, '--home', home],
-    {
-      env: machine.env,
-      reject: false,
-      stderr: options.quiet === true ? 'pipe' : 'inherit',
-      cwd: '/',
-    },
-  );
-  if (options.quiet !== true)
-    say(
-      stdout
-        .split('\n')
-        .map((line) => `   ${line}`)
-        .join('\n'),
-    );
-  if (exitCode !== (options.exitCode ?? 0))
-    throw new Error(`landscape-backup ${args.join(' ')} ended with ${exitCode ?? 'a signal'}`);
-  return stdout;
-}
-
-/** Commits a row every few milliseconds until it is told to stop; says how many. */
-function keepWriting(server: TestCluster): { stop(): Promise<number> } {
-  let going = true;
-  let committed = 0;
-  const working = (async () => {
-    while (going) {
-      await server.sql(
-        `insert into activity (computer_id, summary) select i, md5(random()::text) from generate_series(1, 50) i;`,
-        'landscape-standalone-resource-1',
-      );
-      committed += 1;
-      await sleep(20);
-    }
-  })();
-  return {
-    stop: async () => {
-      going = false;
-      await working;
-      return committed;
-    },
-  };
-}
-
-/** Every object of the repository with its size and time of change: equal listings mean that nobody wrote. */
-async function listing(folder: string): Promise<string> {
-  const names = (await readdir(folder, { recursive: true })).sort();
-  const lines = await Promise.all(
-    names.map(async (name) => {
-      const found = await stat(join(folder, name));
-      return found.isFile() ? `${name} ${found.size} ${found.mtimeMs}` : name;
-    }),
-  );
-  return lines.join('\n');
-}
-
-const planSchema = z.object({ plan: z.object({ id: z.string() }) });
-
-async function tell(machine: Machine, started: TestCluster[]): Promise<boolean> {
-  title('Production: a PostgreSQL cluster with the databases of Landscape');
-  const production = await machine.createCluster('production', { segmentMiB: 16 });
-  started.push(production);
-  await production.start();
-  await createLandscapeDatabases(production);
-  await writeFile(
-    join(machine.home, 'settings.yaml'),
-    `destination: ${machine.destination}\nrestart-postgresql: true\n`,
-  );
-  say(`   settings.yaml: destination: ${machine.destination}`);
-  await type(machine, machine.home, ['init', '--cluster', '15/production']);
-
-  title('A base backup, while Landscape goes on writing');
-  const writer = keepWriting(production);
-  await type(machine, machine.home, ['backup', '--cluster', '15/production']);
-  const transactions = await writer.stop();
-  say(`   ${transactions} transactions were committed meanwhile`);
-
-  title('A second is noted, then the disaster');
-  const expected = await everyRow(production);
-  const noted = await production.sql('select clock_timestamp()');
-  const second = new Date(Date.parse(noted) + 1).toISOString();
-  say(`   at ${second} there are ${expected.length} rows`);
-  await sleep(50);
-  await production.sql(
-    `delete from computer; drop table server_identity; update account set title = 'gone';`,
-    'landscape-standalone-main',
-  );
-  await production.sql('drop table package;', 'landscape-standalone-package');
-  say('   committed: delete from computer; drop table server_identity; drop table package; …');
-  const after = keepWriting(production);
-  await sleep(500);
-  await after.stop();
-  say('   every minute a timer calls run-due; here by hand, before and after a segment has ended:');
-  await type(machine, machine.home, ['run-due', '--cluster', '15/production']);
-  await production.sql('select pg_switch_wal()');
-  await sleep(1000);
-  await type(machine, machine.home, ['run-due', '--cluster', '15/production']);
-  await type(machine, machine.home, ['status', '--cluster', '15/production']);
-  await type(machine, machine.home, ['list-backups', '--cluster', '15/production']);
-
-  title('A spare, as on another machine: the plan comes first');
-  const spare = await machine.createCluster('spare', { segmentMiB: 16 });
-  started.push(spare);
-  await spare.start();
-  const spareHome = join(machine.root, 'spare-home');
-  await mkdir(spareHome, { mode: 0o755 });
-  await writeFile(join(spareHome, 'settings.yaml'), `destination: ${machine.destination}\n`);
-  const before = ['restore', '--cluster', '15/spare', '--to', `time=${second}`];
-  await type(machine, spareHome, before);
-  const plan = planSchema.parse(
-    JSON.parse(await type(machine, spareHome, [...before, '--format', 'json'], { quiet: true })),
-  );
-  await type(machine, spareHome, [...before, `--confirm=${plan.plan.id}`]);
-
-  title('Every row compared');
-  const restored = await everyRow(spare);
-  const wanted = new Set(expected);
-  const same = restored.filter((row) => wanted.has(row)).length;
-  say(`   ${expected.length} rows then, ${restored.length} on the spare, ${same} the same`);
-
-  title("The copy can't write into the line of the original");
-  await type(machine, spareHome, ['status', '--cluster', '15/spare'], { exitCode: 12 });
-  const untouched = await copyIsHarmless(machine, spare, spareHome);
-
-  title('Left for a look');
-  say(`   the repository:  ${machine.destination}`);
-  say(`   how to read it:  ${machine.destination}/README.txt`);
-  say(`   clean up with:   rm -r ${machine.root}`);
-  const good = untouched && same === expected.length && restored.length === expected.length;
-  say(`\n${bold(`restored: ${same} of ${expected.length} rows to ${second}`)}`);
-  return good;
-}
-
-async function copyIsHarmless(machine: Machine, spare: TestCluster, home: string): Promise<boolean> {
-  const mode = await spare.sql('show archive_mode');
-  say(`   archive_mode on the spare: ${mode}`);
-  await sleep(1200); // What production still had to archive has arrived, and times of change would differ from here on.
-  const before = await listing(join(machine.destination, 'clusters'));
-  const segment = await spare.sql('select pg_walfile_name(pg_current_wal_lsn())');
-  const { exitCode, stderr } = await execa(
-    join(machine.runtime, 'bin', 'archive-wal'),
-    [join(home, '15-spare'), `pg_wal/${segment}`, segment],
-    { cwd: (await spare.look()).dataDirectory, reject: false, env: machine.env },
-  );
-  say(`   its archive_command, called by hand: exit code ${exitCode ?? 'none'}`);
-  say(`     ${stderr.trim().split('\n')[0] ?? ''}`);
-  const same = before === (await listing(join(machine.destination, 'clusters')));
-  say(`   the line of the original: ${same ? 'not a byte changed' : 'CHANGED'}`);
-  return same && mode === 'off' && exitCode !== 0;
-}
-
-const began = Date.now();
-say(bold('landscape-backup on a real PostgreSQL, in private directories and sockets'));
 const removeRuntime = await setup();
-const machine = await makeMachine();
-const started: TestCluster[] = [];
 try {
-  process.exitCode = (await tell(machine, started)) ? 0 : 1;
+  const why = await whyNoMachines();
+  if (why !== undefined)
+    say(`(${why}: this is the story of the engine alone, without Juju; as root it is the charm's)\n`);
+  process.exitCode = (await (why === undefined ? tellCharm() : tellEngine())) ? 0 : 1;
 } finally {
-  for (const server of started) await server.stop('immediate');
+  await removeRuntime();
 }
-await removeRuntime();
-say(`${((Date.now() - began) / 1000).toFixed(0)} s`);

@@ -324,7 +324,7 @@ describe("the charm's files", () => {
     await sim.settle();
 
     await expect(stat(face.charmDirectoryOf(unit))).rejects.toThrow('ENOENT');
-    expect(await readdir(join(root, 'm', 'production-0', 'tools'))).toEqual(['juju-tool.mjs']);
+    expect(await readdir(join(root, 'm', 'production-0', 'tools'))).toEqual(['juju-tool']);
   });
 });
 

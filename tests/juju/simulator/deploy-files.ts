@@ -52,7 +52,7 @@ export function checkLink(path: string, goal: string): void {
 }
 
 /** A big file, the runtime's, is not worth a copy for each unit. */
-export async function linkOrCopy(source: string, target: string): Promise<void> {
+async function linkOrCopy(source: string, target: string): Promise<void> {
   try {
     await link(source, target);
   } catch {

@@ -1,12 +1,10 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
-import { stripTypeScriptTypes } from 'node:module';
+import { access, chmod, copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { contextId } from './agent.ts';
 import { HookContext } from './context.ts';
-import { deployFiles, linkOrCopy } from './deploy-files.ts';
+import { deployFiles } from './deploy-files.ts';
 import { executeHere, type Execute, type Executed } from './execute.ts';
 import { hookVariables, type UnitPlaces } from './hook-variables.ts';
 import type { Ending, Runner } from './runner.ts';
@@ -17,8 +15,6 @@ import { runTool, toolNames, type ToolAnswer } from './tool-programs.ts';
 export interface ProcessOptions {
   /** A short path: what is /var/lib/juju on machines, one folder for each of them. */
   readonly directory: string;
-  /** The Node that tools run with; this process's unless given. */
-  readonly node?: string;
   /** Runs programs on a machine; here unless given. */
   readonly execute?: (machine: MachineState) => Execute;
   /** How a machine sees its folder, where that is mounted elsewhere, as at /var/lib/juju. */
@@ -28,13 +24,14 @@ export interface ProcessOptions {
 }
 
 const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const requestSchema = z.object({
-  tool: z.string(),
-  args: z.array(z.string()),
-  contextId: z.string(),
-  input: z.string().optional(),
-});
-type Request = z.infer<typeof requestSchema>;
+
+/** What a tool asks, as `juju-tool` writes it. */
+interface Request {
+  readonly tool: string;
+  readonly args: readonly string[];
+  readonly contextId: string;
+  readonly input: string | undefined;
+}
 
 interface Host {
   readonly directory: string;
@@ -111,39 +108,30 @@ export class ProcessFace {
     const directory = this.directoryOf(machine);
     const host: Host = { directory, seen: this.#seen(machine), units: new Map() };
     for (const name of ['agents', 'tools', 'bin']) await mkdir(join(directory, name), { recursive: true });
-    const source = await readFile(join(import.meta.dirname, 'tool.child.ts'), 'utf8');
-    const program = `#!${await this.#node(host)}\n${stripTypeScriptTypes(source)}`;
-    await writeFile(join(directory, 'tools', 'juju-tool.mjs'), program, { mode: 0o755 });
-    await symlink('../tools/juju-tool.mjs', join(directory, 'bin', machine.model.behaviour.execProgram));
+    await copyFile(join(import.meta.dirname, 'juju-tool'), join(directory, 'tools', 'juju-tool'));
+    await chmod(join(directory, 'tools', 'juju-tool'), 0o755);
+    await symlink('../tools/juju-tool', join(directory, 'bin', machine.model.behaviour.execProgram));
     await this.#serve(join(directory, 'run.socket'), async (request) => await this.#runCommand(host, request));
     return host;
-  }
-
-  /** The path of a Node that the machine can see: one that sees its folder elsewhere may not see ours. */
-  async #node(host: Host): Promise<string> {
-    const node = this.#options.node ?? process.execPath;
-    if (host.seen === host.directory) return node;
-    await linkOrCopy(await realpath(node), join(host.directory, 'tools', 'node'));
-    return join(host.seen, 'tools', 'node');
   }
 
   async #placeTools(unit: UnitState, directory: string): Promise<void> {
     await mkdir(directory, { recursive: true });
     for (const name of toolNames(unit.application.model.behaviour)) {
-      await symlink('../juju-tool.mjs', join(directory, name));
+      await symlink('../juju-tool', join(directory, name));
     }
   }
 
   async #serve(path: string, answer: (request: Request) => Promise<ToolAnswer>): Promise<void> {
     const server = createServer({ allowHalfOpen: true }, (connection) => {
-      let said = '';
-      connection.setEncoding('utf8');
+      const said: Buffer[] = [];
       // A program that was killed does not hear its answer.
       connection.on('error', () => undefined);
-      connection.on('data', (text: string) => {
-        said += text;
-        if (!said.endsWith('\n')) return;
-        void answer(requestSchema.parse(JSON.parse(said))).then((answered) => connection.end(JSON.stringify(answered)));
+      connection.on('data', (bytes: Buffer) => said.push(bytes));
+      connection.on('end', () => {
+        void answer(parseRequest(Buffer.concat(said).toString())).then(({ exitCode, stdout, stderr }) =>
+          connection.end(`${exitCode} ${Buffer.byteLength(stdout)}\n${stdout}${stderr}`),
+        );
       });
     });
     await rm(path, { force: true });
@@ -218,6 +206,11 @@ export class ProcessFace {
       pump();
     });
   }
+}
+
+function parseRequest(text: string): Request {
+  const [tool = '', id = '', hasInput, input, ...args] = text.split('\0');
+  return { tool, args, contextId: id, input: hasInput === 'yes' ? input : undefined };
 }
 
 function error(exitCode: number, message: string): ToolAnswer {
