@@ -7,7 +7,7 @@ import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 
 /** Where a repository lies, and how to get in there. */
-interface ExpectedAt {
+export interface ExpectedAt {
   readonly destination: Destination;
   readonly access: DestinationAccess;
   /** The unit's folder. */

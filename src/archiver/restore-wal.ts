@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { noAccess } from '../core/destination-access.ts';
 import { readDestination } from '../core/destination.ts';
 import { Failure, toFailure } from '../core/failure.ts';
-import { servedFrom, servePlanSchema, type ServePlan } from '../core/restore-service.ts';
+import { servedFrom, servePlanSchema, type RestoreService, type ServePlan } from '../core/restore-service.ts';
 import { parseWalName, type WalName } from '../core/wal-name.ts';
 import type { Clock } from '../system/clock.ts';
 import { within } from '../system/deadline.ts';
 import { readJson } from '../system/files.ts';
 import { readSettings, type UnitFolder } from '../system/home.ts';
 import { forgetLastFailure, noteLastFailure } from './last-failure.ts';
-import { withExpected } from './open-expected.ts';
+import { withExpected, type ExpectedAt } from './open-expected.ts';
 import { placeWal, sweepBeside } from './place-wal.ts';
 import type { RestoreRequest, Served } from './restore-request.ts';
 import { serveLineage } from './serve-lineage.ts';
@@ -79,17 +79,22 @@ async function servePlanned(
   if (from === undefined) return 'absent';
   const { systemIdentifier, segmentSize } = service;
   const place = { systemIdentifier, incarnation: from.incarnation };
-  const destination = readDestination(service.url);
-  if (typeof destination === 'string') {
-    throw new Failure('internal', `the plan names a destination that is none: ${service.url} (${destination})`);
-  }
-  // A directory is served whatever stands in the settings now.
-  const access = destination.kind === 'directory' ? noAccess : (await readSettings(dirname(request.unit.path))).access;
-  const at = { destination, access, privateFolder: request.unit.path };
+  const at = await whereServed(service, request.unit);
   return await withExpected<Served>(at, service.repositoryId, async (repository) => {
     await placeWal(repository, place, { name, target, segmentSize, isWanted: request.isWanted });
     return 'served';
   });
+}
+
+/** Where what a plan serves lies, with the access that the settings give now. */
+export async function whereServed({ url }: RestoreService, unit: UnitFolder): Promise<ExpectedAt> {
+  const destination = readDestination(url);
+  if (typeof destination === 'string') {
+    throw new Failure('internal', `the plan names a destination that is none: ${url} (${destination})`);
+  }
+  // A directory is served whatever stands in the settings now.
+  const access = destination.kind === 'directory' ? noAccess : (await readSettings(dirname(unit.path))).access;
+  return { destination, access, privateFolder: unit.path };
 }
 
 interface Patience {

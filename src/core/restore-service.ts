@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { instantSchema } from './backup.ts';
 import { Failure } from './failure.ts';
-import { segmentNumber, type WalName } from './wal-name.ts';
+import { segmentName, segmentNumber, type WalName } from './wal-name.ts';
 
 const incarnationSchema = z.number().int().positive();
 const timelineSchema = z.number().int().positive();
@@ -79,4 +79,34 @@ export function servedFrom(service: RestoreService, name: WalName): { readonly i
     });
   }
   return undefined;
+}
+
+/** A segment that a plan lists. */
+export interface PlannedSegment {
+  readonly name: string;
+  readonly number: number;
+  readonly timeline: number;
+  readonly incarnation: number;
+}
+
+/**
+ * The next segments of a plan in the order in which recovery asks: by number, of one number the newest timeline first. They
+ * begin behind `after`, or with the plan's first.
+ */
+export function plannedAfter(
+  { segments, segmentSize }: RestoreService,
+  after: { readonly number: number; readonly timeline: number } | undefined,
+  count: number,
+): readonly PlannedSegment[] {
+  const runs = segments.toSorted((a, b) => b.timeline - a.timeline);
+  const [first, last] = [Math.min(...runs.map((run) => run.first)), Math.max(...runs.map((run) => run.last))];
+  const found: PlannedSegment[] = [];
+  for (let number = Math.max(first, after?.number ?? first); number <= last && found.length < count; number += 1) {
+    for (const { timeline, incarnation, ...run } of runs) {
+      if (number < run.first || number > run.last) continue;
+      if (after?.number === number && timeline >= after.timeline) continue;
+      found.push({ name: segmentName(timeline, number, segmentSize), number, timeline, incarnation });
+    }
+  }
+  return found.slice(0, count);
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { isFailure } from '../../src/core/failure.ts';
-import { servedFrom, type RestoreService } from '../../src/core/restore-service.ts';
+import { plannedAfter, servedFrom, type RestoreService } from '../../src/core/restore-service.ts';
 import { parseWalName } from '../../src/core/wal-name.ts';
 
 const service: RestoreService = {
@@ -54,4 +54,19 @@ test('a name that no cluster with these segments uses is a fault and not absent'
     thrown = error;
   }
   expect(isFailure(thrown, 'internal')).toBe(true);
+});
+
+test('what a plan serves comes in the order in which recovery asks, the newest timeline of a number first', () => {
+  const names = (after: { number: number; timeline: number } | undefined, count: number) =>
+    plannedAfter(service, after, count).map(({ name, incarnation }) => `${name} ${incarnation}`);
+
+  expect(names(undefined, 2)).toEqual(['000000010000000000000005 1', '000000010000000000000006 1']);
+  expect(names({ number: 9, timeline: 1 }, 1)).toEqual(['00000001000000000000000C 1']);
+  expect(names({ number: 299, timeline: 1 }, 3)).toEqual([
+    '00000002000000010000002C 2',
+    '00000001000000010000002C 1',
+    '00000002000000010000002D 2',
+  ]);
+  expect(names({ number: 300, timeline: 2 }, 1)).toEqual(['00000001000000010000002C 1']);
+  expect(names({ number: 310, timeline: 2 }, 5)).toEqual([]);
 });

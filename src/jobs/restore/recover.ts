@@ -11,6 +11,7 @@ import { readJson } from '../../system/files.ts';
 import { putInService, rolesFile } from './begin-restore.ts';
 import { recoveryOf } from './fill-directories.ts';
 import { usualPatience, type RestoreContext, type RestoreRun } from './restore-context.ts';
+import { startPrefetcher } from './prefetcher.ts';
 import type { RestoreState } from './restore-state.ts';
 
 type Reached = NonNullable<RestoreState['reached']>;
@@ -23,8 +24,18 @@ type Reached = NonNullable<RestoreState['reached']>;
  */
 export async function recover(run: RestoreRun): Promise<Reached> {
   const { context } = run;
-  const patience = context.patience ?? usualPatience;
   await putInService(context, run.kept);
+  const prefetcher = startPrefetcher(context);
+  try {
+    return await recoverInService(run);
+  } finally {
+    await prefetcher.stop();
+  }
+}
+
+async function recoverInService(run: RestoreRun): Promise<Reached> {
+  const { context } = run;
+  const patience = context.patience ?? usualPatience;
   let pauseMs = patience.firstPauseMs;
   let movedAt = performance.now();
   let file: string | undefined;
