@@ -11,7 +11,7 @@ import {
   type ActionCall,
   type ActionResult,
 } from './action.ts';
-import { latestIntent } from './open-restore.ts';
+import { latestIntent, spokesman } from './open-restore.ts';
 import { write } from './restore.ts';
 
 /** `abandon-restore`: has every unit put back what was there before the restore. */
@@ -23,7 +23,8 @@ export const abandonRestore: Action = {
       needDatabase(call, 'abandon-restore');
       return await followJob(call, ['abandon-restore', ...optionsOf(call.params, 'confirm')]);
     }
-    if (intent.planner !== call.snapshot.environment.unit) throw elsewhere(call, intent);
+    const { unit } = call.snapshot.environment;
+    if (intent.planner !== unit && spokesman(call.snapshot, intent) !== unit) throw elsewhere(call, intent);
     const confirm = z.string().catch('').parse(call.params['confirm']);
     if (confirm === '') return asked(call, intent);
     if (confirm !== intent.planId) {
@@ -61,12 +62,17 @@ function asked({ snapshot }: ActionCall, { planId, units, kind, ended }: Intent)
 async function giveUp(call: ActionCall, intent: Intent): Promise<ActionResult> {
   if (intent.kind === 'abandon' && intent.ended) return asked(call, intent);
   const again = intent.kind === 'abandon';
+  if (!again && intent.planner === call.snapshot.environment.unit) await refuseLoss(call, intent);
+  const { environment, others } = call.snapshot;
+  const gone = intent.units.map(({ unit }) => unit).filter((unit) => unit !== environment.unit && !others.has(unit));
   const next: Intent = {
     ...intent,
     kind: 'abandon',
     sequence: intent.sequence + 1,
     run: again ? intent.run : intent.sequence + 1,
     attempt: again ? intent.attempt + 1 : 1,
+    // Who is gone can't give back what it no longer is.
+    without: [...new Set([...intent.without, ...gone])],
     ended: false,
     at: call.machine.now(),
   };
@@ -76,3 +82,14 @@ async function giveUp(call: ActionCall, intent: Intent): Promise<ActionResult> {
     json: { planId: intent.planId, run: next.run, attempt: next.attempt },
   };
 }
+
+/** What can't be put back is said before anybody begins: once given up, a restore can't go on. */
+async function refuseLoss(call: ActionCall, { planId }: Intent): Promise<void> {
+  const { json } = await followJob(call, ['abandon-restore', '--check', '--if-begun', `--confirm=${planId}`]);
+  if (!stillChecking.safeParse(json).success) return;
+  throw new Failure('busy', `whether the restore of plan ${planId} can be undone is still being looked at`, {
+    hint: `Try again in a minute: ${jujuRun(addresseeOf(call.snapshot), 'abandon-restore', `confirm=${planId}`)}`,
+  });
+}
+
+const stillChecking = z.object({ job: z.string() });

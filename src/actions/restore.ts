@@ -16,7 +16,7 @@ import {
   type ActionCall,
   type ActionResult,
 } from './action.ts';
-import { latestIntent, openRestore } from './open-restore.ts';
+import { latestIntent, openRestore, spokesman } from './open-restore.ts';
 import { refuseUnready } from './restore-readiness.ts';
 
 /** The parameters that make a plan; with `confirm` the plan itself says all of it. */
@@ -83,8 +83,9 @@ async function printPlan(call: ActionCall): Promise<ActionResult> {
   ]);
 }
 
-function underWay({ snapshot }: ActionCall, { planId, planner, kind }: Intent): Failure {
-  const planning = { ...addresseeOf(snapshot), unit: planner };
+function underWay({ snapshot }: ActionCall, intent: Intent): Failure {
+  const { planId, kind } = intent;
+  const planning = { ...addresseeOf(snapshot), unit: spokesman(snapshot, intent) };
   return new Failure(
     'refused',
     `a restore of plan ${planId} is ${kind === 'restore' ? 'under way' : 'being given up'}`,
@@ -149,6 +150,18 @@ async function begin(call: ActionCall, id: string, plan: RestorePlan): Promise<A
 /** The same confirm once more: what failed is tried again, and a unit that was lost may be left out. */
 async function goOn(call: ActionCall, open: Intent, without: readonly string[]): Promise<ActionResult> {
   const { snapshot, machine } = call;
+  const { planId, planner, units } = open;
+  if (planner !== snapshot.environment.unit) {
+    throw new Failure('refused', `the plan ${planId} was made by ${planner}, and is confirmed there`, {
+      hint: jujuRun({ ...addresseeOf(snapshot), unit: planner }, 'restore', `confirm=${planId}`),
+    });
+  }
+  const stranger = without.find((each) => !units.some(({ unit }) => unit === each));
+  if (stranger !== undefined) {
+    throw new Failure('refused', `${stranger} has no part in the restore of plan ${planId}`, {
+      hint: `Those who have: ${units.map(({ unit }) => unit).join(', ')}.`,
+    });
+  }
   const step = nextStep(restoreView(snapshot, open));
   if (step.is === 'lost') {
     const missing = step.units.filter((unit) => !without.includes(unit));
@@ -156,7 +169,7 @@ async function goOn(call: ActionCall, open: Intent, without: readonly string[]):
       throw new Failure('refused', `${step.units.join(', ')} ${step.units.length === 1 ? 'is' : 'are'} gone`, {
         hint: step.mayLeaveOut
           ? `landscape-backup restore --without=${step.units.join(',')} --confirm=${open.planId}`
-          : `Nothing was touched yet: landscape-backup abandon-restore --confirm=${open.planId}, then make a new plan.`,
+          : `Nothing was touched yet: landscape-backup abandon-restore --confirm=${open.planId}; then make a new plan.`,
       });
     }
   }

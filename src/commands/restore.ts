@@ -10,7 +10,7 @@ import { keepPlan } from '../jobs/kept-plans.ts';
 import type { RestoreRequest } from '../jobs/plan-context.ts';
 import { planRestore } from '../jobs/plan-restore.ts';
 import { isUnderWay, readRestore, readRestoreState } from '../jobs/restore/restore-state.ts';
-import { runRestore, type Restored } from '../jobs/restore/run-restore.ts';
+import { doneBefore, runRestore, type Restored } from '../jobs/restore/run-restore.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { UnitFolder } from '../system/home.ts';
@@ -72,6 +72,9 @@ landscape-backup abandon-restore.
       }
       if (flag(options, 'continue')) throw nothingToContinue();
       if (id === undefined) return await printPlan(context, repository, requestOf(options));
+      // The stage of a restore over several units may be run twice, also where its end was not heard of.
+      const before = flag(options, 'otherUnitsStopped') ? await doneBefore(context.unit, id) : undefined;
+      if (before !== undefined) return done(context, before);
       const confirmed = await confirmPlan({ ...context, repository }, id);
       if (!confirmed.stands) return await refuse(context, repository, id, confirmed);
       if (flag(options, 'check')) return stands(confirmed.kept);

@@ -39,7 +39,7 @@ const unitShareSchema = z.object({
  */
 export const intentSchema = z.object({
   format: z.literal(1),
-  /** Grows with every change; the leader copies what is newer. */
+  /** Grows with every word of a person; the leader copies what is newer. */
   sequence: z.number().int().positive(),
   run: z.number().int().positive(),
   kind: z.enum(['restore', 'abandon']),
@@ -52,7 +52,7 @@ export const intentSchema = z.object({
   units: z.array(unitShareSchema),
   /** Units that were lost and are left out, by a person's word. */
   without: z.array(z.string()),
-  /** The leader saw every participant finish: units that go away later mean nothing. */
+  /** The leader saw every participant finish: units that go away later mean nothing. No word of a person, so no new number. */
   ended: z.boolean(),
   at: instantSchema,
 });
@@ -96,40 +96,63 @@ export type SiteStep =
  * Decides what a unit does next: nobody begins a stage before every participant has finished the one before.
  *
  * Others' bags may be old: they can only make a unit wait longer, for progress never goes back within a run. A unit lost
- * before anybody began `database` stops the restore; from there on it may be left out by a person's word.
+ * before anybody began `database` stops the restore; from there on it may be left out by a person's word. Whoever is not seen
+ * may only not have been met yet, so nobody is left out but by that word; and one that is left out while a restore is given up
+ * gives back what it has all the same.
  */
 export function nextStep(view: SiteView): SiteStep {
   const { intent, self, present, progress } = view;
-  const participants = intent.units.filter(({ unit }) => !intent.without.includes(unit));
-  if (intent.ended) return { is: 'done' };
-  if (!participants.some(({ unit }) => unit === self)) return { is: 'not-mine' };
+  const isRestore = intent.kind === 'restore';
+  if (isRestore && intent.ended) return { is: 'done' };
+  // What this unit did last came after what it reads now: an old copy, to be waited out.
+  if ((progress.get(self)?.run ?? 0) > intent.run) return { is: 'not-mine' };
+  if (!takesPart(intent, self)) return abandoned(view);
   const stages: readonly SiteStage[] = siteStages[intent.kind];
+  const awaited = awaitedUnits(view).filter((unit) => !intent.ended || unit === self);
   const finished = (unit: string) => finishedStages(stages, intent, progress.get(unit));
-  const own = finished(self);
-  const lost = participants.map(({ unit }) => unit).filter((unit) => !present.has(unit));
-  const counted = intent.kind === 'abandon' ? participants.filter(({ unit }) => present.has(unit)) : participants;
   const mine = current(intent, progress.get(self));
   if (mine?.state === 'running') return { is: 'running', stage: mine.stage };
-  // A lost unit can't give back what it no longer is: giving up never waits for it.
-  if (lost.length > 0 && intent.kind === 'restore') {
-    return { is: 'lost', units: lost, mayLeaveOut: hasBegun(view, stages, 'database') };
-  }
-  const failed = firstFailed(intent, counted, progress);
+  const lost = awaited.filter((unit) => !present.has(unit));
+  if (isRestore && lost.length > 0) return lostStep(view, lost);
+  const failed = firstFailed(intent, [self, ...awaited], progress);
   if (failed !== undefined) return failed;
+  const own = finished(self);
+  const behind = awaited.filter((unit) => finished(unit) < own);
+  // What comes first may be given back without those who are gone, what comes after waits for a person's word.
+  if (behind.some((unit) => lost.includes(unit))) return lostStep(view, lost);
   const stage = stages[own];
-  if (stage === undefined) return endOf(counted, finished, stages, stages.at(-1));
-  const behind = counted.map(({ unit }) => unit).filter((unit) => finished(unit) < own);
-  return behind.length > 0 ? { is: 'waiting', stage, for: behind } : { is: 'begin', stage };
+  if (behind.length > 0) return { is: 'waiting', stage: stage ?? lastOf(stages), for: behind };
+  return stage === undefined ? { is: 'done' } : { is: 'begin', stage };
 }
 
-function endOf(
-  counted: readonly { readonly unit: string }[],
-  finished: (unit: string) => number,
-  stages: readonly SiteStage[],
-  last: SiteStage | undefined,
-): SiteStep {
-  const behind = counted.map(({ unit }) => unit).filter((unit) => finished(unit) < stages.length);
-  return behind.length === 0 || last === undefined ? { is: 'done' } : { is: 'waiting', stage: last, for: behind };
+/** Whom the others wait for; in giving up also for one that was left out, and is there after all. */
+function awaitedUnits({ intent, present }: Pick<SiteView, 'intent' | 'present'>): readonly string[] {
+  const { kind, units, without } = intent;
+  const isAwaited = (unit: string) => !without.includes(unit) || (kind === 'abandon' && present.has(unit));
+  return units.map(({ unit }) => unit).filter(isAwaited);
+}
+
+function takesPart({ kind, units, without }: Intent, self: string): boolean {
+  if (kind === 'restore' && without.includes(self)) return false;
+  return units.some(({ unit }) => unit === self);
+}
+
+/** Where nobody is left who has a part in it, who came later must be told how to close it. */
+function abandoned(view: SiteView): SiteStep {
+  const awaited = awaitedUnits(view);
+  const isOrphan = !view.intent.ended && awaited.every((unit) => !view.present.has(unit));
+  return isOrphan ? lostStep(view, awaited) : { is: 'not-mine' };
+}
+
+function lostStep(view: SiteView, lost: readonly string[]): SiteStep {
+  const { intent } = view;
+  const mayLeaveOut =
+    intent.kind === 'abandon' || (!lost.includes(intent.planner) && hasBegun(view, siteStages.restore, 'database'));
+  return { is: 'lost', units: lost, mayLeaveOut };
+}
+
+function lastOf(stages: readonly SiteStage[]): SiteStage {
+  return stages.at(-1) ?? 'resume';
 }
 
 /** How many stages of this run a unit has finished, by what it says. */
@@ -147,10 +170,10 @@ function current(intent: Intent, said: Progress | undefined): Progress | undefin
 
 function firstFailed(
   intent: Intent,
-  counted: readonly { readonly unit: string }[],
+  units: readonly string[],
   progress: ReadonlyMap<string, Progress>,
 ): SiteStep | undefined {
-  for (const { unit } of counted) {
+  for (const unit of units) {
     const said = current(intent, progress.get(unit));
     if (said?.state === 'failed') return { is: 'failed', stage: said.stage, of: unit, failure: said.failure };
   }
@@ -174,11 +197,10 @@ export function newestIntent(copied: Intent | undefined, written: readonly Inten
   );
 }
 
-/** Tells whether every participant has finished every stage, as far as their bags tell; the leader then ends the intent. */
+/** Tells whether everybody who is waited for has finished every stage, as far as bags tell; the leader then ends the intent. */
 export function isFinished({ intent, present, progress }: Omit<SiteView, 'self'>): boolean {
   const stages: readonly SiteStage[] = siteStages[intent.kind];
-  return intent.units
-    .filter(({ unit }) => !intent.without.includes(unit))
-    .filter(({ unit }) => intent.kind === 'restore' || present.has(unit))
-    .every(({ unit }) => finishedStages(stages, intent, progress.get(unit)) === stages.length);
+  return awaitedUnits({ intent, present }).every(
+    (unit) => finishedStages(stages, intent, progress.get(unit)) === stages.length,
+  );
 }

@@ -81,7 +81,10 @@ function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
   if (facts.restore === undefined) return undefined;
   const { intent, step } = facts.restore;
   const what = intent.kind === 'restore' ? `restore ${intent.planId}` : `giving up restore ${intent.planId}`;
-  const planner = { ...facts, unit: intent.planner };
+  // Where the planner is gone, any unit may have it given up.
+  const isOrphan =
+    intent.without.includes(intent.planner) || (step.is === 'lost' && step.units.includes(intent.planner));
+  const planner = { ...facts, unit: isOrphan ? facts.unit : intent.planner };
   const goOn = jujuRun(planner, 'restore', `confirm=${intent.planId}`);
   const goBack = jujuRun(planner, 'abandon-restore', `confirm=${intent.planId}`);
   switch (step.is) {
@@ -107,9 +110,13 @@ function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
       return say(
         'blocked',
         `${what} stopped: ${step.units.join(', ')} ${step.units.length === 1 ? 'is' : 'are'} gone`,
-        step.mayLeaveOut
-          ? `${jujuRun(planner, 'restore', `without=${step.units.join(',')}`, `confirm=${intent.planId}`)} goes on without; ${goBack} goes back`
-          : `nothing was touched yet: ${goBack}, then make a new plan`,
+        afterLoss({
+          intent,
+          step,
+          isOrphan,
+          goBack,
+          goOn: jujuRun(planner, 'restore', `without=${step.units.join(',')}`, `confirm=${intent.planId}`),
+        }),
       );
   }
 }
@@ -125,6 +132,21 @@ function aboutRestored({ paused, jujuVersion, roles, isJoined, ...facts }: Statu
   if (isJoined || roles.includes('postgresql') || facts.destination === undefined) return undefined;
   const next = jujuRun({ unit: intent.planner, jujuVersion }, 'take-over');
   return say('active', `restored by plan ${intent.planId}; its files are not kept before the take-over (${next})`);
+}
+
+interface Loss {
+  readonly intent: Intent;
+  readonly step: Extract<SiteStep, { is: 'lost' }>;
+  readonly isOrphan: boolean;
+  readonly goBack: string;
+  readonly goOn: string;
+}
+
+function afterLoss({ intent, step, isOrphan, goBack, goOn }: Loss): string {
+  if (intent.kind === 'abandon') return `${goBack} goes on without`;
+  if (isOrphan) return `${goBack} puts back what the other units had; then make a new plan`;
+  if (step.mayLeaveOut) return `${goOn} goes on without; ${goBack} goes back`;
+  return `nothing was touched yet: ${goBack}; then make a new plan`;
 }
 
 function progressOf({ jobs }: StatusFacts): string {

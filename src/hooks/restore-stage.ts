@@ -1,5 +1,6 @@
-import { isPending } from '../core/job.ts';
-import { stageJobs, stageProgress } from '../core/restore-job.ts';
+import { isFailure, toFailure } from '../core/failure.ts';
+import { isPending, type Job } from '../core/job.ts';
+import { stageJobPrefix, stageJobs, stageProgress } from '../core/restore-job.ts';
 import {
   isFinished,
   newestIntent,
@@ -49,17 +50,16 @@ export async function takeRestoreTurn(snapshot: Snapshot, machine: UnitMachine):
 export function currentIntent({ application, own, others, isLeader }: Snapshot): Intent | undefined {
   if (!isLeader) return application.restore;
   const written = [own, ...others.values()].flatMap(({ intent }) => (intent === undefined ? [] : [intent]));
-  const newest = newestIntent(application.restore, written);
   // Only one restore at a time: what somebody wrote while another one was open is not taken up.
   const open = application.restore;
-  if (newest === undefined || open === undefined || open.ended || newest === open) return newest;
-  return newest.planId === open.planId ? newest : open;
+  const isOpen = open !== undefined && !open.ended;
+  return newestIntent(open, isOpen ? written.filter(({ planId }) => planId === open.planId) : written);
 }
 
 /** The intent as the leader leaves it: ended, when all have finished. */
 export function endIfFinished(snapshot: Snapshot, { intent, progress }: RestoreTurn): Intent {
   if (intent.ended || !isFinished(viewOf(snapshot, intent, progress))) return intent;
-  return { ...intent, ended: true, sequence: intent.sequence + 1 };
+  return { ...intent, ended: true };
 }
 
 /** What this unit sees of a restore. */
@@ -84,28 +84,32 @@ function viewOf({ environment, own, others }: Snapshot, intent: Intent, said: Pr
 
 /** Looks at a stage's jobs and starts the next one; `undefined` while an older job of this unit has to end first. */
 async function doStage(
-  { environment, local }: Snapshot,
+  { environment }: Snapshot,
   machine: UnitMachine,
   intent: Intent,
   stage: SiteStage,
 ): Promise<Progress | undefined> {
   const share = intent.units.find(({ unit }) => unit === environment.unit);
   const wanted = stageJobs(intent, stage, share?.roles ?? []);
-  const prefix = `${intent.kind}-${intent.run}-`;
-  const other = local.jobs.find((job) => isPending(job) && isStageJob(job.id) && !job.id.startsWith(prefix));
-  if (other !== undefined) {
+  const isOther = (job: Job) => isPending(job) && isStageJob(job.id) && !job.id.startsWith(stageJobPrefix(intent));
+  try {
     // What a restore still does on this unit must be over before it is undone, or done anew.
-    await machine.jobs.stop(other.id);
-    return undefined;
+    for (const { id } of (await machine.jobs.list()).filter(isOther)) await machine.jobs.stop(id);
+    const known = await machine.jobs.list();
+    if (known.some(isOther)) return undefined;
+    const plan = unitPlanSchema.safeParse(share?.files);
+    if (plan.success && wanted.length > 0)
+      await machine.keepShare(intent.planId, { files: plan.data, credentials: intent.credentials });
+    const { progress, start } = stageProgress(intent, stage, { wanted, known });
+    if (start !== undefined) await machine.jobs.start(start.argv, { id: start.id });
+    return progress;
+  } catch (error) {
+    const { run, kind, attempt } = intent;
+    const { message, hint } = toFailure(error);
+    // A job of a person's is in the way and passes by; all else needs somebody who says that it may be tried again.
+    if (isFailure(error, 'busy')) return { run, kind, attempt, stage, state: 'running', failure: null };
+    return { run, kind, attempt, stage, state: 'failed', failure: { message, hint: hint ?? null } };
   }
-  const plan = unitPlanSchema.safeParse(share?.files);
-  if (plan.success && wanted.length > 0)
-    await machine.keepShare(intent.planId, { files: plan.data, credentials: intent.credentials });
-  const jobs = [];
-  for (const each of wanted) jobs.push({ ...each, job: await machine.jobs.look(each.id) });
-  const { progress, start } = stageProgress(intent, stage, jobs);
-  if (start !== undefined) await machine.jobs.start(start.argv, { id: start.id });
-  return progress;
 }
 
 function isStageJob(id: string): boolean {

@@ -32,7 +32,7 @@ export async function abandonRestore(context: AbandonContext): Promise<Abandoned
   const lock = await takeLock(unit.lock('restore'), `a restore of ${cluster.label}`);
   try {
     const { state, kept } = await readRestore(unit);
-    await refuseLoss(context, state, kept.plan);
+    await refuseLoss(context);
     const cleared = await enter(context, state);
     await fence(cluster);
     if ((await findServer(cluster.dataDirectory)) !== undefined) {
@@ -53,7 +53,12 @@ export async function abandonRestore(context: AbandonContext): Promise<Abandoned
   }
 }
 
-async function refuseLoss({ unit, cluster }: AbandonContext, state: RestoreState, plan: RestorePlan): Promise<void> {
+/** Fails with `refused` where the last restore on this unit can't be undone: nothing lies aside, or it has gone on since. */
+export async function refuseLoss({ unit, cluster }: Pick<AbandonContext, 'unit' | 'cluster'>): Promise<void> {
+  const {
+    state,
+    kept: { plan },
+  } = await readRestore(unit);
   if (state.stage === 'abandoned') {
     throw new Failure('refused', `the restore of plan ${state.planId} is abandoned already`);
   }

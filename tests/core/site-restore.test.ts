@@ -86,6 +86,11 @@ describe('what a unit does next', () => {
     expect(nextStep(view(stale, { intent: intent({ run: 2 }) }))).toEqual({ is: 'begin', stage: 'check' });
   });
 
+  test('an intent that is older than what this unit did last is waited out', () => {
+    const later = { 'b/1': said('check', 'running', { run: 2 }) };
+    expect(nextStep(view(later))).toEqual({ is: 'not-mine' });
+  });
+
   test('a failure anywhere stops everybody until a new attempt answers it', () => {
     const failed = { 'b/0': said('database', 'failed'), 'b/1': said('database', 'finished') };
     expect(nextStep(view(failed))).toEqual({
@@ -114,13 +119,35 @@ describe('what a unit does next', () => {
     });
   });
 
-  test('giving up waits for the database only, and for nobody who is gone', () => {
+  test('giving up waits for the database, and for who is gone until a word leaves it out', () => {
     const abandon = intent({ kind: 'abandon', run: 2, sequence: 2 });
     const gone = new Set(['b/0', 'b/1']);
     const old = { 'b/0': said('database', 'running'), 'b/1': said('files', 'failed') };
     expect(nextStep(view(old, { intent: abandon, present: gone }))).toEqual({ is: 'begin', stage: 'abandon-database' });
     const own = { ...old, 'b/1': said('abandon-database', 'finished', { run: 2, kind: 'abandon' }) };
-    expect(nextStep(view(own, { intent: abandon, present: gone }))).toMatchObject({ is: 'waiting', for: ['b/0'] });
+    expect(nextStep(view(own, { intent: abandon, present: gone }))).toEqual({
+      is: 'lost',
+      units: ['b/2'],
+      mayLeaveOut: true,
+    });
+    const without = { ...abandon, without: ['b/2'] };
+    expect(nextStep(view(own, { intent: without, present: gone }))).toMatchObject({ is: 'waiting', for: ['b/0'] });
+  });
+
+  test('who was left out while a restore is given up, and is there after all, is waited for and does its part', () => {
+    const abandon = intent({ kind: 'abandon', run: 2, sequence: 2, without: ['b/0'], ended: true });
+    const met = { 'b/1': said('abandon-database', 'finished', { run: 2, kind: 'abandon' }) };
+    expect(nextStep(view(met, { intent: { ...abandon, ended: false } }))).toMatchObject({ is: 'waiting' });
+    expect(nextStep(view({}, { intent: abandon, self: 'b/0' }))).toEqual({ is: 'begin', stage: 'abandon-database' });
+    expect(isFinished({ intent: abandon, present: new Set(['b/0']), progress: new Map() })).toBe(false);
+  });
+
+  test('without its planner a restore can only be given up, by anybody who is left', () => {
+    const late = { 'b/1': said('files', 'finished'), 'b/2': said('files', 'finished') };
+    const present = new Set(['b/1', 'b/2']);
+    expect(nextStep(view(late, { present }))).toEqual({ is: 'lost', units: ['b/0'], mayLeaveOut: false });
+    const newcomer = { self: 'b/9', present: new Set(['b/9']) };
+    expect(nextStep(view({}, newcomer))).toMatchObject({ is: 'lost', units: ['b/0', 'b/1', 'b/2'] });
   });
 
   test('what has ended is done, whoever has gone since', () => {

@@ -203,7 +203,7 @@ describe('what juju status shows', () => {
     [
       'a unit lost early',
       during({ is: 'lost', units: ['lb/2'], mayLeaveOut: false }),
-      'blocked: restore 0123456789abcdef stopped: lb/2 is gone. Next: nothing was touched yet: juju run lb/0 abandon-restore confirm=0123456789abcdef, then make a new plan',
+      'blocked: restore 0123456789abcdef stopped: lb/2 is gone. Next: nothing was touched yet: juju run lb/0 abandon-restore confirm=0123456789abcdef; then make a new plan',
     ],
     [
       'a unit lost late',

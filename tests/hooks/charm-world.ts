@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '..', '..');
 const yaml = (name: string) => load(readFileSync(join(root, name), 'utf8'));
 
 /** The charm's own YAML files. */
-const charmFiles = {
+export const charmFiles = {
   metadata: yaml('metadata.yaml'),
   config: yaml('config.yaml'),
   actions: yaml('actions.yaml'),
@@ -104,7 +104,7 @@ export async function charmWorld(
 }
 
 /** What lies beside a principal's unit. */
-function prepare(machine: DoubleMachine, principal: string): void {
+export function prepare(machine: DoubleMachine, principal: string): void {
   if (principal.startsWith('postgresql/')) {
     const cluster = { label: '15/main', major: '15', running: true, inRecovery: false, systemIdentifier: '7' };
     machine.cluster = factsWithout('debian', cluster, null);
@@ -174,7 +174,12 @@ function fence(machine: DoubleMachine, fenced: boolean) {
 
 export const restoreId = planId;
 
-function planJson(machine: DoubleMachine): unknown {
+/** What a plan of this machine says, as the verb prints it. */
+export function planJson(machine: DoubleMachine, id = planId): unknown {
+  return { id, ...restorePlanSchema.encode(planOf(machine)) };
+}
+
+function planOf(machine: DoubleMachine): RestorePlan {
   const { site } = machine;
   const units =
     site === undefined
@@ -222,5 +227,5 @@ function planJson(machine: DoubleMachine): unknown {
     units: [...units],
     notes: [],
   };
-  return { id: planId, ...restorePlanSchema.encode(plan) };
+  return plan;
 }

@@ -116,12 +116,12 @@ describe('restore over all units', () => {
     await world.settle();
 
     expect(stages(world, pg).filter((id) => id.startsWith('restore-1-'))).toEqual([
-      'restore-1-check-1-postgresql',
-      'restore-1-database-1-postgresql',
+      `restore-1-${restoreId}-check-1-postgresql`,
+      `restore-1-${restoreId}-database-1-postgresql`,
     ]);
     for (const ls of lss) {
       expect(stages(world, ls)).toEqual(
-        ['check', 'quiesce', 'files', 'verify', 'resume'].map((stage) => `restore-1-${stage}-1-landscape`),
+        ['check', 'quiesce', 'files', 'verify', 'resume'].map((stage) => `restore-1-${restoreId}-${stage}-1-landscape`),
       );
     }
     expect(JSON.parse(world.model.bagOf(app, 'peers')['restore'] ?? '')).toMatchObject({ ended: true });
@@ -187,7 +187,7 @@ describe('restore over all units', () => {
     const again = await world.model.run(pg, 'restore', { confirm: restoreId });
     expect(again.results['result']).toContain('goes on');
     await world.settle();
-    expect(stages(world, ls)).toContain('restore-1-verify-2-landscape');
+    expect(stages(world, ls)).toContain(`restore-1-${restoreId}-verify-2-landscape`);
     expect(JSON.parse(world.model.bagOf(app, 'peers')['restore'] ?? '')).toMatchObject({ ended: true, attempt: 2 });
   });
 
@@ -200,8 +200,8 @@ describe('restore over all units', () => {
     expect(asked.results['result']).toContain(`juju run ${pg} abandon-restore confirm=${restoreId}`);
     await world.model.run(pg, 'abandon-restore', { confirm: restoreId });
     await world.settle();
-    expect(stages(world, pg).at(-1)).toBe('abandon-3-abandon-database-1-postgresql');
-    expect(stages(world, ls).at(-1)).toBe('abandon-3-abandon-files-1-landscape');
+    expect(stages(world, pg).at(-1)).toBe(`abandon-2-${restoreId}-abandon-database-1-postgresql`);
+    expect(stages(world, ls).at(-1)).toBe(`abandon-2-${restoreId}-abandon-files-1-landscape`);
     expect(JSON.parse(world.model.bagOf(app, 'peers')['restore'] ?? '')).toMatchObject({
       kind: 'abandon',
       ended: true,

@@ -12,6 +12,15 @@ export type Verb = (
   machine: DoubleMachine,
 ) => { readonly text: string; readonly json: unknown };
 
+/** Who watches what jobs really do, whatever is said of it. */
+export interface Observer {
+  started(machine: DoubleMachine, job: Job): void;
+  ended(machine: DoubleMachine, job: Job, worked: boolean): void;
+}
+
+/** As many jobs that have ended are remembered on a real machine. */
+const keptJobs = 20;
+
 /** A machine in memory: what stories look at and what they may change. It outlives hooks, as a disk does. */
 export class DoubleMachine {
   readonly unit: string;
@@ -28,11 +37,18 @@ export class DoubleMachine {
   trouble: LocalFacts['trouble'];
   readonly shares = new Map<string, unknown>();
   readonly jobs: Job[] = [];
+  #number = 0;
   readonly verbs: Readonly<Record<string, Verb>>;
+  readonly observer: Observer | undefined;
+  /** What comes over a job while an action follows it; it ends well unless a story says otherwise. */
+  passTime: (job: Job) => void = ({ id }) => {
+    this.finish(id);
+  };
 
-  constructor(unit: string, verbs: Readonly<Record<string, Verb>>) {
+  constructor(unit: string, verbs: Readonly<Record<string, Verb>>, observer?: Observer) {
     this.unit = unit;
     this.verbs = verbs;
+    this.observer = observer;
   }
 
   /** The jobs that run now. */
@@ -42,27 +58,56 @@ export class DoubleMachine {
 
   /** Ends a job that runs, by doing what its verb does here; a verb that throws fails it. */
   finish(id: string): void {
-    const index = this.jobs.findIndex((job) => job.id === id);
-    const job = this.jobs[index];
-    if (job === undefined || !isPending(job)) return;
+    this.#end(id, (job) => {
+      try {
+        return { ...job, state: 'succeeded', exitCode: 0, endedAt: this.now, result: this.#work(job) };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        const failure = { kind: error.kind, message: error.message, hint: error.hint ?? null };
+        return { ...job, state: 'failed', exitCode: 1, endedAt: this.now, failure };
+      }
+    });
+  }
+
+  /** Fails a job that runs before its work is done. */
+  fail(id: string, message: string): void {
+    const failure = { kind: 'machine' as const, message, hint: null };
+    this.#end(id, (job) => ({ ...job, state: 'failed', exitCode: 11, endedAt: this.now, failure }));
+  }
+
+  /** Kills a job that runs, before or after its work: it has not said how it ended. */
+  lose(id: string, { worked = false }: { readonly worked?: boolean } = {}): void {
+    const failure = { kind: 'machine' as const, message: 'the job ended without saying how', hint: null };
+    this.#end(
+      id,
+      (job) => {
+        if (worked) this.#tryWork(job);
+        return { ...job, state: 'lost', failure };
+      },
+      worked,
+    );
+  }
+
+  #work(job: Job) {
     const work = this.verbs[job.verb] ?? (() => ({ text: `${job.verb} done`, json: {} }));
+    return work(job.argv, this);
+  }
+
+  #tryWork(job: Job): void {
     try {
-      const result = work(job.argv, this);
-      this.jobs[index] = { ...job, state: 'succeeded', exitCode: 0, endedAt: this.now, result };
+      this.#work(job);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      const failure = { kind: error.kind, message: error.message, hint: error.hint ?? null };
-      this.jobs[index] = { ...job, state: 'failed', exitCode: 1, endedAt: this.now, failure };
     }
   }
 
-  /** Kills a job that runs: it has not said how it ended. */
-  lose(id: string): void {
+  #end(id: string, end: (job: Job) => Job, worked = false): void {
     const index = this.jobs.findIndex((job) => job.id === id);
     const job = this.jobs[index];
     if (job === undefined || !isPending(job)) return;
-    const failure = { kind: 'machine' as const, message: 'the job ended without saying how', hint: null };
-    this.jobs[index] = { ...job, state: 'lost', failure };
+    const ended = end(job);
+    this.jobs[index] = ended;
+    this.observer?.ended(this, ended, worked || ended.state === 'succeeded');
   }
 
   /** The machine as a hook sees it. */
@@ -104,7 +149,7 @@ export class DoubleMachine {
       }),
       now: () => this.now,
       pause: async () => {
-        for (const { id } of this.pending) this.finish(id);
+        for (const job of this.pending) this.passTime(job);
       },
       keepShare: async (planId, share) => {
         this.shares.set(planId, share);
@@ -120,8 +165,11 @@ export class DoubleMachine {
         if (id !== undefined && this.jobs.some((job) => job.id === id)) return id;
         const other = this.pending.find((job) => job.verb === verb);
         if (other !== undefined) throw new Failure('busy', `a job of ${verb} is already running: ${other.id}`);
-        const made = id ?? `${verb}-${this.jobs.length}`;
-        this.jobs.push({
+        const made = id ?? `${verb}-${this.#number}`;
+        this.#number += 1;
+        const old = this.jobs.filter((job) => !isPending(job));
+        for (const job of old.slice(0, -keptJobs)) this.jobs.splice(this.jobs.indexOf(job), 1);
+        const job: Job = {
           id: made,
           verb,
           argv,
@@ -132,7 +180,9 @@ export class DoubleMachine {
           endedAt: undefined,
           exitCode: undefined,
           failure: undefined,
-        });
+        };
+        this.jobs.push(job);
+        this.observer?.started(this, job);
         return made;
       },
       look: async (id) => this.jobs.find((job) => job.id === id),

@@ -26,8 +26,10 @@ const actions = Object.entries(actionsSchema.parse(load(text))).map(([name, acti
 
 /** What only the command line has. */
 const commandOnly: Readonly<Record<string, readonly string[]>> = {
-  // The same confirm goes on; who has no Juju gives his word; a map of paths is typed on the machine that has them.
-  restore: ['continue', 'other-units-stopped', 'tablespace-map'],
+  // The action checks by itself. The same confirm goes on; who has no Juju gives his word; a map of paths is typed on the machine that has them.
+  restore: ['continue', 'other-units-stopped', 'tablespace-map', 'check'],
+  // The action looks itself where something is to be undone.
+  'abandon-restore': ['if-begun', 'check'],
 };
 
 describe.each(actions)('the action $name', ({ name, params, required = [] }) => {
@@ -45,7 +47,9 @@ describe.each(actions)('the action $name', ({ name, params, required = [] }) => 
 
       expect(param?.type, word).toBe(kind);
       expect(param?.enum, word).toEqual(option.argChoices);
-      expect(param?.default, word).toBe(option.isBoolean() ? false : option.defaultValue);
+      // A map that is empty is an option that was not given.
+      const fallback: unknown = typeof option.defaultValue === 'object' ? undefined : option.defaultValue;
+      expect(param?.default, word).toBe(option.isBoolean() ? false : fallback);
       // The command line takes whole numbers from 1 on.
       if (kind === 'integer') expect(param?.minimum, word).toBe(1);
     }

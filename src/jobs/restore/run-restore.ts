@@ -14,7 +14,15 @@ import { moveAside } from './move-aside.ts';
 import { recover } from './recover.ts';
 import type { RestoreContext, RestoreRun } from './restore-context.ts';
 import { withRestoreLease } from './restore-lease.ts';
-import { hasReached, writeRestoreState, type RestoreStage, type RestoreState } from './restore-state.ts';
+import {
+  hasReached,
+  readRestore,
+  readRestoreState,
+  writeRestoreState,
+  type RestoreStage,
+  type RestoreState,
+} from './restore-state.ts';
+import type { UnitFolder } from '../../system/home.ts';
 import { stopAndFence } from './stop-and-fence.ts';
 
 /** What a restore came to. */
@@ -62,6 +70,13 @@ export async function runRestore(context: RestoreContext, kept: KeptPlan, backup
   } finally {
     await lock.release();
   }
+}
+
+/** What the last restore on this unit came to, where it was of this plan and is done: nothing of it is left to do. */
+export async function doneBefore(unit: UnitFolder, planId: string): Promise<Restored | undefined> {
+  const state = await readRestoreState(unit);
+  if (state?.stage !== 'done' || state.planId !== planId) return undefined;
+  return result({ kept: (await readRestore(unit)).kept, state });
 }
 
 /** A stage may give back what the state gains by it. */
@@ -117,7 +132,7 @@ function withWayOut(error: unknown, stage: RestoreStage): Failure {
   return new Failure(failure.kind, failure.message, { hint, cause: failure });
 }
 
-function result({ kept: { id, plan }, state }: RestoreRun): Restored {
+function result({ kept: { id, plan }, state }: Pick<RestoreRun, 'kept' | 'state'>): Restored {
   if (state.reached === null) throw new Failure('internal', `the restore ${id} ended without having reached anything`);
   const { prepared } = state.reached;
   const open =
