@@ -75,7 +75,7 @@ export class ArchiveRounds {
     if (this.#spool?.isInForce() === true) return;
     const { unit, mark, step } = this.#archiver;
     this.#spool = openSpool({ unit, dataDirectory, mark, step });
-    this.#storage = undefined;
+    this.#closeStorage();
   }
 
   /** Pushes the oldest of what waits; says whether there is more. Fails with the first failure, when all others have ended. */

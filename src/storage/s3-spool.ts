@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { Failure } from '../core/failure.ts';
 import { errorCode, randomName } from '../system/files.ts';
 import { makePrivateFolder } from '../system/home.ts';
+
+const readBytes = 1024 * 1024;
 
 /** A file of this machine that holds one object on its way. It has no name: whatever becomes of us, nothing of it stays. */
 export class Spool {
@@ -55,7 +57,18 @@ export class Spool {
 
   /** All bytes from the beginning; may be called again. */
   read(): Readable {
-    return this.#handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1024 * 1024 });
+    return Readable.from(this.#bytes(), { objectMode: false });
+  }
+
+  /** A stream that the handle makes itself closes it at the first error, whatever it is told. */
+  async *#bytes(): AsyncGenerator<Buffer> {
+    for (let at = 0; at < this.#sizeBytes;) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, this.#sizeBytes - at));
+      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
   }
 
   async close(): Promise<void> {

@@ -121,7 +121,8 @@ describe('when requests fail', () => {
         fc.boolean(),
         async (fault, length, nth, knows) => {
           server.dialect.conditionalComplete = knows;
-          const fresh = await site.open({ patience: { ...shortPatience, silenceMs: 300 } });
+          const own = await s3Site(server.bucket, server.access()); // What a store can do is remembered.
+          const fresh = await own.open({ patience: { ...shortPatience, silenceMs: 300 } });
           const plain = Buffer.alloc(length, `${nth} `);
           failNth(pattern, nth, fault);
 
@@ -130,6 +131,7 @@ describe('when requests fail', () => {
           expect((await bytes(await fresh.get('a'))).equals(plain)).toBe(true);
           await fresh.remove('a');
           await fresh.close();
+          await own.destroy();
           server.uploads.clear(); // Of an upload that began and whose answer was lost nobody knows; a sweep finds it.
         },
       ),
