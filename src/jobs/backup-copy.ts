@@ -1,14 +1,13 @@
 import { availableParallelism } from 'node:os';
-import { constants, createZstdCompress } from 'node:zlib';
 import type { BackupArchive, Part } from '../core/backup.ts';
 import { identifySystem } from '../postgres/backup-way.ts';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
 import { withLowLevelBackup } from '../postgres/low-level/backup.ts';
 import type { Cluster } from '../postgres/cluster.ts';
+import { compressed } from '../repository/compress.ts';
 import { storeObject, storeParts } from '../repository/parts.ts';
 import type { Repository } from '../repository/repository.ts';
-import { through } from '../repository/seal.ts';
 import { makeMeter, type ReportProgress } from './job-progress.ts';
 
 /** Large enough that a backup of a terabyte is some thousand objects, small enough to be sent again. */
@@ -73,15 +72,11 @@ async function store({ repository, folder, report }: CopyRequest, backup: Runnin
     }
     const { oid, location } = object;
     const name = `${oid === null ? 'base' : oid}.tar.zst`;
-    const parts = await storeParts(repository, folder, name, compressed(body, backup.compression), partBytes);
+    const { where, level } = backup.compression;
+    const stored = where === 'server' ? body : compressed(body, level);
+    const parts = await storeParts(repository, folder, name, stored, partBytes);
     archives.push({ oid, location, parts: [...parts] });
   }
   const end = await backup.end();
   return { start: backup.start, end, archives, manifest, estimatedBytes, compression: backup.compression };
-}
-
-function compressed(body: AsyncIterable<Uint8Array>, { where, level }: Compression): AsyncIterable<Uint8Array> {
-  if (where === 'server') return body;
-  const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
-  return through(body, createZstdCompress({ params }));
 }

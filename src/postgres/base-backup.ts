@@ -23,7 +23,7 @@ type BaseBackupObject =
       /** Null for the data directory itself. */
       readonly oid: number | null;
       readonly location: string | null;
-      /** A tar, compressed as the backup says. */
+      /** A tar, compressed as the backup says. A chunk is good until the next but two is asked for. */
       readonly body: AsyncIterable<Uint8Array>;
     }
   | { readonly kind: 'manifest'; readonly body: AsyncIterable<Uint8Array> };

@@ -33,6 +33,8 @@ export interface BackupTarOptions {
 /** Castagnoli's polynomial, reversed. */
 const crc32c = 0x82f63b78;
 const stretchBytes = 1024 * 1024;
+/** A stretch is written over when it is long compressed: garbage of a megabyte each would take more memory than all else. */
+const stretchesInUse = 4;
 /** The names by which the server calls the owner of everything, whoever it is. Source: tarCreateHeader in tar.c. */
 const owner = 'postgres';
 
@@ -40,6 +42,8 @@ const owner = 'postgres';
 export class BackupTar {
   readonly #options: BackupTarOptions;
   readonly #crc: Awaited<ReturnType<typeof createCRC32>>;
+  readonly #buffers = Array.from({ length: stretchesInUse }, () => Buffer.allocUnsafeSlow(stretchBytes));
+  #read = 0;
   #bytes = 0;
 
   private constructor(options: BackupTarOptions, crc: Awaited<ReturnType<typeof createCRC32>>) {
@@ -63,7 +67,7 @@ export class BackupTar {
 
   /**
    * A file, as long as it was when it was found: what has grown since is cut, what was cut since is filled with zeros, and
-   * recovery brings the rest. False when it has gone.
+   * recovery brings the rest. False when it has gone. Each stretch is good until the next but two is asked for.
    */
   async *file(source: MemberSource): AsyncGenerator<Uint8Array, boolean> {
     const { file, name, listed, stats } = source;
@@ -117,17 +121,23 @@ export class BackupTar {
         : {
             path: listed ?? name,
             number: relationNumber,
-            reread: async (at) => await readAt(handle, file, at, pages?.pageBytes ?? 0),
+            reread: async (at) => await readAt(handle, file, at, Buffer.allocUnsafeSlow(pages?.pageBytes ?? 0)),
           };
     let bad = 0;
     for (let at = 0; at < stats.size;) {
       guard();
-      const stretch = await readAt(handle, file, at, Math.min(stretchBytes, stats.size - at));
+      const stretch = await readAt(handle, file, at, this.#buffer(stats.size - at));
       if (stretch.byteLength === 0) return;
       if (checked !== undefined && pages !== undefined) bad = await pages.check(checked, stretch, at, bad);
       at += stretch.byteLength;
       yield stretch;
     }
+  }
+
+  #buffer(bytes: number): Buffer {
+    const buffer = this.#buffers[this.#read % stretchesInUse] ?? Buffer.alloc(0);
+    this.#read += 1;
+    return buffer.subarray(0, bytes);
   }
 
   #list(path: string | null, sizeBytes: number, modifiedAt: Date): void {
@@ -141,9 +151,9 @@ function head(name: string, kind: TarHead['kind'], stats: Omit<MemberStats, 'siz
   return { name, kind, mode: mode & 0o7777, owner, group: owner, uid, gid, sizeBytes, target: null, modifiedAt: mtime };
 }
 
-/** Reads as many bytes of a file from a place on as were asked for; fewer where the file ends before. */
-async function readAt(handle: FileHandle, path: string, at: number, bytes: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(bytes);
+/** Fills a buffer from a place in a file on; what is given back is shorter where the file ends before. */
+async function readAt(handle: FileHandle, path: string, at: number, buffer: Buffer): Promise<Buffer> {
+  const bytes = buffer.byteLength;
   let filled = 0;
   while (filled < bytes) {
     const { bytesRead } = await handle.read(buffer, filled, bytes - filled, at + filled).catch((error: unknown) => {
@@ -171,7 +181,7 @@ export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncIterable<
       yield stretch;
       continue;
     }
-    small.push(stretch);
+    small.push(Uint8Array.from(stretch)); // Its buffer is written over while others are gathered.
     bytes += stretch.byteLength;
   }
   if (bytes > 0) yield Buffer.concat(small);
