@@ -152,7 +152,7 @@ async function* checked(plain: AsyncIterable<Uint8Array>, seal: Seal, what: stri
  * `key` names the object that a decoder reads. What follows after its frames is `damaged` too: node:zlib stops there
  * without a word, where `zstd -dc` would fail.
  */
-export async function* through(
+async function* through(
   source: AsyncIterable<Uint8Array>,
   transform: ZstdTransform,
   key?: string,
