@@ -1,11 +1,12 @@
 import { execa, execaSync } from 'execa';
-import { readFile, rm, stat, symlink, writeFile, chmod, mkdir, appendFile } from 'node:fs/promises';
+import { readFile, rm, stat, symlink, writeFile, chmod, mkdir, appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isFailure } from '../../src/core/failure.ts';
 import { openSftp } from '../../src/storage/sftp.ts';
 import type { Storage } from '../../src/storage/storage.ts';
+import { startOverwritingSftp } from '../doubles/overwriting-sftp.ts';
 import { startTcpProxy, type TcpProxy } from '../doubles/tcp-proxy.ts';
 import { newKey, startSshd, type Sshd } from '../setup/sshd.ts';
 import { all, bodyOf, bytes, noise, text } from './bytes.ts';
@@ -265,6 +266,26 @@ describe('what the server says', () => {
       expect(await storage.sweep('', new Date(Date.now() - 60_000))).toBe(0);
       expect(await storage.sweep('', new Date(Date.now() + 60_000))).toBe(1);
     });
+  });
+
+  test('a server whose rename overwrites is refused before anything is stored', async () => {
+    const host = newKey();
+    const bad = await startOverwritingSftp(host.private);
+    const [type = '', base64 = ''] = host.public.split(' ');
+    const access = { ...server.access(), hostKeys: [{ type, base64 }] };
+    try {
+      const storage = await site.open({ port: bad.port, access });
+
+      await expect(storage.put('a', bodyOf('1'))).rejects.toMatchObject({
+        kind: 'refused',
+        message: expect.stringContaining('its rename overwrites'),
+      });
+
+      expect(await readdir(site.path)).toEqual([]);
+      await storage.close();
+    } finally {
+      await bad.stop();
+    }
   });
 
   test('a server that can not sync is told as a fault', async () => {
