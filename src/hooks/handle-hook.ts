@@ -1,4 +1,5 @@
 import { toFailure } from '../core/failure.ts';
+import { isPending } from '../core/job.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
 import type { HookTools } from '../juju/hook-tools.ts';
 import { reconcile } from './reconcile.ts';
@@ -25,27 +26,48 @@ export async function handleHook(
     await reconcile(environment, tools, machine);
     return;
   }
-  try {
-    await leave(environment, name, tools, machine);
-  } catch (error) {
-    await tools.log('ERROR', `${name}: ${toFailure(error).message}`).catch(() => undefined);
+  for (const step of stepsOfLeaving(environment, name, tools, machine)) {
+    try {
+      for (const note of (await step()) ?? []) await tools.log('WARNING', note);
+    } catch (error) {
+      await tools.log('ERROR', `${name}: ${toFailure(error).message}`).catch(() => undefined);
+    }
   }
 }
 
-async function leave(
+type Step = () => Promise<readonly string[] | undefined>;
+
+/** What is done when something goes; each whatever became of the one before, for nothing comes after them. */
+function stepsOfLeaving(
   environment: JujuEnvironment,
   name: string,
   tools: HookTools,
   machine: UnitMachine,
-): Promise<void> {
-  const say = async (notes: readonly string[]) => {
-    for (const note of notes) await tools.log('WARNING', note);
-  };
-  if (name === 'remove') return await say(await machine.uninstall());
-  if (name === 'stop') {
-    await machine.install([]);
-    return await say(await machine.leave());
+): readonly Step[] {
+  const stop: Step = async () => await stopJobs(machine);
+  switch (name) {
+    case 'remove':
+      return [stop, async () => await machine.uninstall()];
+    case 'stop':
+      // First the timers: nothing is started anew. Then what runs: it could turn archiving on behind our back.
+      return [async () => await machine.install([]), stop, async () => await machine.leave()];
+    case 'postgresql-relation-broken':
+      return [stop, async () => await machine.leave(), reconciled];
+    default:
+      return [reconciled];
   }
-  if (name === 'postgresql-relation-broken') await say(await machine.leave());
-  await reconcile(environment, tools, machine);
+
+  async function reconciled(): Promise<undefined> {
+    await reconcile(environment, tools, machine);
+  }
+}
+
+/** Says which jobs did not end: each was asked, and then ended by force. */
+async function stopJobs(machine: UnitMachine): Promise<readonly string[]> {
+  const notes: string[] = [];
+  for (const job of (await machine.jobs.list()).filter(isPending)) {
+    const after = await machine.jobs.stop(job.id);
+    if (after !== undefined && isPending(after)) notes.push(`the job ${job.id} did not end`);
+  }
+  return notes;
 }

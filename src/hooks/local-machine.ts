@@ -14,6 +14,7 @@ import { settingsFile, writeCredentials } from '../system/home.ts';
 import { installUnit, openJobs, removeUnit } from '../system/installation.ts';
 import { machinePaths, placesOf, type UnitPlaces } from '../system/machine-paths.ts';
 import { run } from '../system/process.ts';
+import { isInForce } from '../system/runtime-install.ts';
 import { writeSite } from '../system/site-file.ts';
 import { readUnitIdentity, writeUnitIdentity, type UnitIdentity } from '../system/unit-identity.ts';
 import type { LocalFacts, UnitMachine } from './unit-machine.ts';
@@ -43,7 +44,7 @@ export async function localMachine(juju: JujuEnvironment): Promise<UnitMachine> 
       if (!isSameDue(known, identity)) await install(identity.roles);
       await writeUnitIdentity(home, identity);
     },
-    isInstalled: async () => await isThere(commandOf(places)),
+    isInstalled: async () => await isInForce(join(juju.charmDirectory, 'runtime'), places),
     uninstall: async () => await takeAway(places, juju.unit),
     leave: async () => await leave(places),
     readSettings: async () => await readText(settingsFile(home)),

@@ -33,6 +33,7 @@ export interface UnitMachine {
   uninstall(): Promise<readonly string[]>;
   /** Puts back what was found in PostgreSQL, as far as it can within its bound; says what it could not do. Never fails. */
   leave(): Promise<readonly string[]>;
+  /** The programs of this very version of the charm are there. */
   isInstalled(): Promise<boolean>;
   readSettings(): Promise<string | undefined>;
   writeSettings(text: string): Promise<void>;

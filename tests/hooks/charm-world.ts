@@ -9,6 +9,7 @@ import { planUnits } from '../../src/core/unit-plan.ts';
 import { dispatch } from '../../src/main/shared/dispatch.ts';
 import { parseLsn } from '../../src/core/lsn.ts';
 import type { CharmFiles } from '../juju/simulator/charm.ts';
+import type { Handler } from '../juju/simulator/in-process.ts';
 import type { Model } from '../juju/simulator/model.ts';
 import { Simulator, type SimulatorOptions } from '../juju/simulator/simulator.ts';
 import { DoubleMachine, type Verb } from './double-machine.ts';
@@ -30,6 +31,7 @@ const planId = 'abcdef0123456789';
 export interface CharmWorld {
   readonly sim: Simulator;
   readonly model: Model;
+  readonly handler: Handler;
   /** The doubles of our units, made when a unit is first heard of. */
   readonly machines: ReadonlyMap<string, DoubleMachine>;
   /** The unit of ours beside a principal's unit. */
@@ -44,9 +46,15 @@ export async function charmWorld(
   options: SimulatorOptions & {
     readonly landscape?: number;
     readonly postgresql?: number;
+    /** Machines with both, installed by hand. */
+    readonly ubuntu?: number;
     readonly config?: Readonly<Record<string, string | number | boolean>>;
     readonly verbs?: Readonly<Record<string, Verb>>;
     readonly prepare?: (machine: DoubleMachine, principal: string) => void;
+    /** Our endpoints in the order of their integration, with the principal's application; the usual ones unless given. */
+    readonly integrate?: readonly (readonly [endpoint: string, principal: string])[];
+    /** Which runs of the charm end before its program does anything, as `dispatch` has it where Node can't start. */
+    readonly giveUp?: (unit: string, hook: string) => boolean;
   } = {},
 ): Promise<CharmWorld> {
   const sim = new Simulator(options);
@@ -56,27 +64,32 @@ export async function charmWorld(
   model.deployPrincipal('postgresql', { charm: { name: 'postgresql' }, units: options.postgresql ?? 1 });
   if ((options.landscape ?? 1) > 0)
     model.deployPrincipal('landscape-server', { charm: { name: 'landscape-server' }, units: options.landscape ?? 1 });
-  await model.deploySubordinate('landscape-backup', {
-    files: charmFiles,
-    handler: async (environment, tools) => {
-      const { unit, principal = '' } = environment;
-      principals.set(principal, unit);
-      let machine = machines.get(unit);
-      if (machine === undefined) {
-        machine = new DoubleMachine(unit, { ...usualVerbs, ...options.verbs });
-        machines.set(unit, machine);
-        prepare(machine, principal);
-        options.prepare?.(machine, principal);
-      }
-      await dispatch(environment, tools, machine.toUnitMachine());
-      return 0;
-    },
-  });
+  const handler: Handler = async (environment, tools) => {
+    const { unit, principal = '' } = environment;
+    principals.set(principal, unit);
+    let machine = machines.get(unit);
+    if (machine === undefined) {
+      machine = new DoubleMachine(unit, { ...usualVerbs, ...options.verbs });
+      machines.set(unit, machine);
+      prepare(machine, principal);
+      options.prepare?.(machine, principal);
+    }
+    if (options.giveUp?.(unit, environment.event.name) === true) return 0;
+    await dispatch(environment, tools, machine.toUnitMachine());
+    return 0;
+  };
+  await model.deploySubordinate('landscape-backup', { files: charmFiles, handler });
   model.config('landscape-backup', { destination: '/srv/backup', ...options.config });
-  model.integrate('landscape-backup:postgresql', 'postgresql');
-  if ((options.landscape ?? 1) > 0) model.integrate('landscape-backup:landscape', 'landscape-server');
+  model.deployPrincipal('ubuntu', { charm: { name: 'ubuntu' }, units: options.ubuntu ?? 0 });
+  const usual: readonly (readonly [string, string])[] = [
+    ['postgresql', 'postgresql'],
+    ...((options.landscape ?? 1) > 0 ? [['landscape', 'landscape-server'] as const] : []),
+  ];
+  for (const [endpoint, principal] of options.integrate ?? usual)
+    model.integrate(`landscape-backup:${endpoint}`, principal);
   const world: CharmWorld = {
     sim,
+    handler,
     model,
     machines,
     beside: (principal) => principals.get(principal) ?? `nobody beside ${principal}`,
@@ -88,7 +101,9 @@ export async function charmWorld(
     settle: async () => {
       await sim.settle();
       for (let turn = 0; turn < 200; turn += 1) {
-        const running = [...machines.values()].flatMap((machine) => machine.pending.map((job) => ({ machine, job })));
+        const running = [...machines.values()].flatMap((machine) =>
+          machine.faults.hangs === true ? [] : machine.pending.map((job) => ({ machine, job })),
+        );
         if (running.length === 0) return;
         for (const { machine, job } of running) {
           machine.finish(job.id);
@@ -105,11 +120,11 @@ export async function charmWorld(
 
 /** What lies beside a principal's unit. */
 export function prepare(machine: DoubleMachine, principal: string): void {
-  if (principal.startsWith('postgresql/')) {
+  if (principal.startsWith('postgresql/') || principal.startsWith('ubuntu/')) {
     const cluster = { label: '15/main', major: '15', running: true, inRecovery: false, systemIdentifier: '7' };
     machine.cluster = factsWithout('debian', cluster, null);
   }
-  if (principal.startsWith('landscape-server/')) {
+  if (principal.startsWith('landscape-server/') || principal.startsWith('ubuntu/')) {
     machine.landscape = {
       published: {
         profile: 'charmed',
@@ -129,6 +144,7 @@ const done = (text: string, json: unknown = {}) => ({ text, json });
 /** What verbs do to a double's facts, as the real ones do to a machine's. */
 const usualVerbs: Readonly<Record<string, Verb>> = {
   init: (_argv, machine) => {
+    machine.archives = true;
     const owner = { ownerId: `owner-of-${machine.unit}`, systemIdentifier: '7', incarnation: 1 };
     machine.cluster = {
       ...machine.cluster,
@@ -138,6 +154,10 @@ const usualVerbs: Readonly<Record<string, Verb>> = {
       health: { level: 'ok', text: '15/main: can restore', next: null, details: [] },
     };
     return done('created the repository');
+  },
+  configure: (_argv, machine) => {
+    machine.archives = true;
+    return done('configured');
   },
   'adopt-owner': (argv, machine) => {
     const value = (name: string) => argv.find((each) => each.startsWith(`--${name}=`))?.split('=')[1] ?? '';

@@ -30,8 +30,15 @@ export class DoubleMachine {
   settings: string | undefined;
   credentials: Readonly<Record<string, string>> = {};
   site: Site | undefined;
-  left = false;
+  /** How often what was found in PostgreSQL was put back. */
+  left = 0;
   uninstalled = false;
+  /** Of which version of the charm its programs are, and which one lies in the charm's directory. */
+  readonly version = { installed: 0, charm: 0 };
+  /** PostgreSQL calls our program for every segment. */
+  archives = false;
+  /** What is in the way on this machine. */
+  readonly faults: { install?: Error; leave?: string; stop?: Error; hangs?: boolean } = {};
   cluster: ClusterFacts = factsWithout('none', null, null);
   landscape: LandscapeUnitFacts | undefined;
   trouble: LocalFacts['trouble'];
@@ -114,21 +121,26 @@ export class DoubleMachine {
   toUnitMachine(): UnitMachine {
     return {
       install: async (roles) => {
+        if (this.faults.install !== undefined) throw this.faults.install;
         this.installed = roles;
+        this.version.installed = this.version.charm;
         return [];
       },
       identify: async (identity) => {
         this.identity = identity;
       },
-      isInstalled: async () => this.installed !== undefined,
+      isInstalled: async () => this.installed !== undefined && this.version.installed === this.version.charm,
       uninstall: async () => {
+        await this.#leave();
+        // What still runs comes to its end right behind that, as chance has it.
+        for (const job of this.pending) this.finish(job.id);
         this.uninstalled = true;
+        this.installed = undefined;
+        this.settings = undefined;
+        this.identity = undefined;
         return [];
       },
-      leave: async () => {
-        this.left = true;
-        return [];
-      },
+      leave: async () => await this.#leave(),
       readSettings: async () => this.settings,
       writeSettings: async (text) => {
         this.settings = text;
@@ -156,6 +168,12 @@ export class DoubleMachine {
       },
       jobs: this.#jobs(),
     };
+  }
+
+  async #leave(): Promise<readonly string[]> {
+    this.left += 1;
+    if (this.faults.leave === undefined) this.archives = false;
+    return this.faults.leave === undefined ? [] : [this.faults.leave];
   }
 
   #jobs(): UnitMachine['jobs'] {
@@ -188,7 +206,8 @@ export class DoubleMachine {
       look: async (id) => this.jobs.find((job) => job.id === id),
       list: async () => this.jobs.toReversed(),
       stop: async (id) => {
-        this.lose(id);
+        if (this.faults.stop !== undefined) throw this.faults.stop;
+        if (this.faults.hangs !== true) this.lose(id);
         return this.jobs.find((job) => job.id === id);
       },
     };
