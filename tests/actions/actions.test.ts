@@ -1,0 +1,91 @@
+import { load } from 'js-yaml';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import type { Params } from '../../src/actions/action.ts';
+import { actions } from '../../src/actions/actions.ts';
+import type { Role } from '../../src/core/site.ts';
+import type { HookTools } from '../../src/juju/hook-tools.ts';
+import type { Snapshot } from '../../src/hooks/snapshot.ts';
+import { DoubleMachine } from '../hooks/double-machine.ts';
+
+const text = await readFile(join(import.meta.dirname, '..', '..', 'actions.yaml'), 'utf8');
+const declared = z
+  .record(z.string(), z.object({ params: z.record(z.string(), z.object({ type: z.string() })) }))
+  .parse(load(text));
+
+const nothing = async (): Promise<never> => {
+  throw new Error('not asked for here');
+};
+const tools: HookTools = {
+  configGet: async () => ({}),
+  relationIds: async () => [],
+  relationUnits: async () => [],
+  relationApplication: nothing,
+  relationGet: async () => ({}),
+  relationSet: async () => undefined,
+  isLeader: async () => false,
+  statusSet: async () => undefined,
+  applicationVersionSet: async () => undefined,
+  actionGet: nothing,
+  actionSet: async () => undefined,
+  actionFail: async () => undefined,
+  actionLog: async () => undefined,
+  log: async () => undefined,
+};
+
+function snapshotOf(roles: readonly Role[]): Snapshot {
+  return {
+    environment: {
+      unit: 'landscape-backup/0',
+      application: 'landscape-backup',
+      model: { uuid: 'u', name: 'm' },
+      machineId: '0',
+      principal: undefined,
+      charmDirectory: '/charm',
+      version: '3.6.27',
+      proxies: { http: undefined, https: undefined, ftp: undefined, no: undefined },
+      event: { kind: 'action', name: 'any', id: '1' },
+    },
+    config: {},
+    isLeader: true,
+    roles,
+    peers: 'peers:0',
+    application: {},
+    own: {},
+    others: new Map(),
+    local: { cluster: undefined, landscape: undefined, trouble: undefined, jobs: [] },
+  };
+}
+
+test('the actions of the program are those of actions.yaml, in its order', () => {
+  expect(actions.map(({ name }) => name)).toEqual(Object.keys(declared));
+});
+
+test.each(actions)('$name reads the parameters that actions.yaml declares, and no others', async (action) => {
+  const read = new Set<string>();
+  const values: Params = { name: 'point', wait: 0 };
+  // With and without confirm an action goes different ways; so it does by what is beside its unit.
+  for (const more of [{}, { confirm: 'abcdef0123456789' }, { 'files-only': true }] satisfies Params[]) {
+    for (const roles of [['postgresql'], ['landscape'], ['postgresql', 'landscape']] satisfies Role[][]) {
+      const params = new Proxy({ ...values, ...more } satisfies Params, {
+        get: (target, name) => {
+          if (typeof name === 'string') read.add(name);
+          return Reflect.get(target, name) as unknown;
+        },
+        ownKeys: () => {
+          throw new Error('an action reads its parameters one by one');
+        },
+      });
+      const machine = new DoubleMachine('landscape-backup/0', {});
+      const call = { tools, machine: machine.toUnitMachine(), snapshot: snapshotOf(roles), params };
+      await action.run(call).catch(() => undefined);
+    }
+  }
+  // The way in which the result is told is read for all actions in one place.
+  const wanted = Object.keys(declared[action.name]?.params ?? {}).filter((name) => name !== 'format');
+  // Whoever follows a job asks how long; an action that may not be told so takes the default.
+  if (!wanted.includes('wait')) read.delete('wait');
+  expect([...read].sort()).toEqual(wanted.sort());
+});
