@@ -115,7 +115,7 @@ const actions = actionsSchema.parse(charmFiles.actions);
 
 /** Values that break what `actions.yaml` says of a parameter, as Juju's command line would read them. */
 function wrongValues({ type, enum: choices, pattern, minimum, maximum, maxLength }: z.infer<typeof paramSchema>) {
-  const wrong: unknown[] = { string: [5, 12e4567, true], integer: ['x', 1.5, true], boolean: ['yes', 1] }[type];
+  const wrong: unknown[] = { string: [5, 12e45, true], integer: ['x', 1.5, true], boolean: ['yes', 1] }[type];
   if (choices !== undefined) wrong.push('neither');
   if (pattern !== undefined) wrong.push('-', '');
   if (minimum !== undefined) wrong.push(minimum - 1);
