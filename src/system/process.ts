@@ -223,6 +223,14 @@ export async function serve(
   args: readonly string[],
   answer: (request: unknown) => Promise<void>,
 ): Promise<number> {
+  // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
+  const ignore = () => undefined;
+  const passOn = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+  };
+  // Listened to before there is a program: who is told to end in between must not end without it.
+  process.on('SIGINT', ignore);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, passOn);
   const child = execa(command, args, {
     stdio: 'inherit',
     ipc: true,
@@ -230,13 +238,6 @@ export async function serve(
     reject: false,
     buffer: false,
   });
-  // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
-  const ignore = () => undefined;
-  const passOn = (signal: NodeJS.Signals) => {
-    child.kill(signal);
-  };
-  process.on('SIGINT', ignore);
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, passOn);
   try {
     for await (const request of child.getEachMessage()) {
       const failed = await answer(request).then(
