@@ -10,6 +10,6 @@ landscape-backup init comes back as the same owner.`,
   run: async (context) => {
     const { note } = await leaveCluster(context);
     const text = `cluster ${context.cluster.label} is as it was found: nothing archives it for this repository any more`;
-    return { text: note === undefined ? text : `${text}\n  ${note}`, json: { left: true, note: note ?? null } };
+    return { text: note === undefined ? text : `${text}\n  ${note}`, json: { left: { note: note ?? null } } };
   },
 };

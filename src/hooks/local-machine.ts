@@ -142,9 +142,12 @@ async function leave(places: UnitPlaces): Promise<readonly string[]> {
       answers: [...Array(13).keys()],
       cwd: '/',
     });
-    const failed = z.object({ error: failureSchema }).safeParse(JSON.parse(stdout));
+    const said = parseJson(stdout, z.unknown(), 'what leave says');
+    const failed = z.object({ error: failureSchema }).safeParse(said);
+    const { left } = z.object({ left: z.object({ note: z.string().nullable() }).optional() }).parse(said);
+    if (!failed.success) return left === undefined || left.note === null ? [] : [left.note];
     // Where no cluster is this unit's matter, nothing of it is to be put back.
-    if (!failed.success || failed.data.error.kind === 'usage') return [];
+    if (failed.data.error.kind === 'usage') return [];
     return [`PostgreSQL's settings were not put back: ${failed.data.error.message}`];
   } catch (error) {
     return [`PostgreSQL's settings were not put back: ${toFailure(error).message}`];

@@ -1,4 +1,4 @@
-import { removeOurSettings } from '../postgres/archiving-removal.ts';
+import { removeOurSettings, waitsForRestart } from '../postgres/archiving-removal.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What leaving came to. */
@@ -9,12 +9,22 @@ export interface Left {
 
 /**
  * Takes this product's settings off the cluster and puts back what was found. The repository, the owner state and the pin
- * stay: whoever comes back goes on as the same owner, and no destination is needed to leave.
+ * stay: whoever comes back goes on as the same owner, and no destination is needed to leave. What only a restart takes off is
+ * taken off by one where `restart-postgresql` is true.
  */
-export async function leaveCluster(context: Pick<JobContext, 'cluster' | 'unit'>): Promise<Left> {
-  const lock = await takeLockSoon(context.unit, 'archiving', `the configuration of ${context.cluster.label}`);
+export async function leaveCluster({
+  cluster,
+  unit,
+  settings,
+  control,
+}: Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'control'>): Promise<Left> {
+  const lock = await takeLockSoon(unit, 'archiving', `the configuration of ${cluster.label}`);
   try {
-    return { note: await removeOurSettings(context.cluster, context.unit) };
+    const note = await removeOurSettings(cluster, unit);
+    if (!cluster.running || !settings.restartPostgresql || !(await waitsForRestart(cluster))) return { note };
+    await control.stop(cluster);
+    await control.start(cluster);
+    return { note: await removeOurSettings(cluster, unit) };
   } finally {
     await lock.release();
   }

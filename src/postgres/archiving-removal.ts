@@ -2,7 +2,7 @@ import { isOurCommand, type ArchivingFacts } from '../core/archiving-decision.ts
 import type { LineChange } from '../core/configuration-line.ts';
 import { isFailure } from '../core/failure.ts';
 import { foundArchivingSchema, type FoundArchiving } from '../core/found-archiving.ts';
-import { readJson, removeFile } from '../system/files.ts';
+import { readJson, readText, removeFile } from '../system/files.ts';
 import type { UnitFolder } from '../system/home.ts';
 import { readArchivingFacts, readServer, type FileSetting } from './archiving-facts.ts';
 import { archivingFile, removeArchivingFile, writeArchivingFile } from './archiving-file.ts';
@@ -24,6 +24,11 @@ export async function removeOurSettings(cluster: Cluster, unit: UnitFolder): Pro
   // Last: whoever was interrupted before here still knows what was found.
   await removeFile(unit.found);
   return note;
+}
+
+/** Tells whether a line of ours had to stay until the next restart. */
+export async function waitsForRestart(cluster: Cluster): Promise<boolean> {
+  return (await readText(archivingFile(cluster))) !== undefined;
 }
 
 /** What stands in `postgresql.auto.conf` and is ours: what we recorded, and a command of ours that came with a restore. */
@@ -73,7 +78,7 @@ async function removeOver(
   if (!mustLetGo) return undefined;
   const lets = effective.get('archive_command')?.value === '/bin/true';
   return lets
-    ? `archive_mode of ${cluster.label} goes off with its next restart; until then ${archivingFile(cluster)} throws WAL away, so that the disk does not fill. After the restart: landscape-backup leave`
+    ? `archive_mode of ${cluster.label} goes off with its next restart; until then ${archivingFile(cluster)} throws WAL away, so that the disk does not fill. After the restart delete that file, or: landscape-backup leave`
     : `archive_mode of ${cluster.label} goes off with its next restart; until then WAL is kept in pg_wal and fills the disk: restart it soon`;
 }
 
