@@ -57,8 +57,9 @@ function operationVariables(operation: HookOperation | Task): Record<string, str
       JUJU_DISPATCH_PATH: `actions/${name}`,
     };
   }
-  const { view, remoteUnit, departing } = operation;
-  if (view === undefined) return { JUJU_DISPATCH_PATH: `hooks/${name}` };
+  const { view, remoteUnit, departing, secret } = operation;
+  const about = secret === undefined ? {} : { JUJU_SECRET_ID: `secret:${secret.id}`, JUJU_SECRET_LABEL: '' };
+  if (view === undefined) return { JUJU_DISPATCH_PATH: `hooks/${name}`, ...about };
   return {
     JUJU_DISPATCH_PATH: `hooks/${name}`,
     JUJU_RELATION: view.side.endpoint.name,

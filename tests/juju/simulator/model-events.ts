@@ -55,6 +55,7 @@ export class ModelEvents implements ScopeEvents {
       statusWasSet: false,
       workloadVersion: '',
       state: new Map(),
+      secrets: new Map(),
       log: [],
       history: [],
     };

@@ -7,6 +7,7 @@ import { connect, resolveSides } from './integrate.ts';
 import { ModelEvents } from './model-events.ts';
 import { principalFiles, principalHandler, type PrincipalCharm } from './principal.ts';
 import { Refused } from './refused.ts';
+import { addSecret, secretOf, updateSecret } from './secrets.ts';
 import type { Runner } from './runner.ts';
 import type { Simulator } from './simulator.ts';
 import type { ActionResult, ApplicationState, LogLine, MachineState, ModelState, Task, UnitState } from './state.ts';
@@ -44,6 +45,7 @@ export class Model {
       relations: new Map(),
       units: new Map(),
       unitNumbers: new Map(),
+      secrets: new Map(),
       nextRelation: 0,
       nextTask: 1,
       events: undefined,
@@ -203,6 +205,21 @@ export class Model {
     };
     Object.assign(task, { status: 'cancelled', result });
     task.finish(result);
+  }
+
+  /** `juju add-secret`; gives back its URI. */
+  addSecret(name: string, content: Readonly<Record<string, string>>): string {
+    return addSecret(this.state, name, content);
+  }
+
+  /** `juju update-secret`. */
+  updateSecret(uri: string, content: Readonly<Record<string, string>>): void {
+    updateSecret(this.state, uri, content);
+  }
+
+  /** `juju grant-secret`. */
+  grantSecret(uri: string, application: string): void {
+    secretOf(this.state, uri).grants.add(this.#application(application));
   }
 
   /** What a job does with juju-exec: the charm runs a hook of a name of our own, when a step comes to it. */

@@ -1,5 +1,6 @@
 import { containerOf } from './context.ts';
 import type { Random } from './random.ts';
+import { changedSecret } from './secrets.ts';
 import type { HookOperation, Operation, RelationState, RelationView, Side, UnitState } from './state.ts';
 
 /** What the resolver tells the model when a unit comes and goes. */
@@ -15,7 +16,7 @@ export interface ScopeEvents {
 export function nextOperation(unit: UnitState, events: ScopeEvents, random: Random): Operation | undefined {
   if (unit.life === 'dead') return undefined;
   if (unit.failed === undefined) {
-    const early = newRelation(unit, events) ?? leadership(unit);
+    const early = newRelation(unit, events) ?? leadership(unit) ?? secrets(unit);
     if (early !== undefined) return early;
   }
   if (unit.installed) {
@@ -80,6 +81,12 @@ function leadership(unit: UnitState): Operation | undefined {
   if (application.leader !== unit || unit.termSeen === application.term) return undefined;
   const { term } = application;
   return hook('leader-elected', () => (unit.termSeen = term), { isStale: () => application.leader !== unit });
+}
+
+function secrets(unit: UnitState): Operation | undefined {
+  if (!unit.started || unit.life !== 'alive' || unit.queued !== undefined) return undefined;
+  const changed = changedSecret(unit);
+  return changed && hook('secret-changed', () => changed.tell(), { secret: changed.secret });
 }
 
 function life(unit: UnitState, events: ScopeEvents): Operation | undefined {

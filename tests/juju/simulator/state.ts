@@ -3,6 +3,7 @@ import type { Charm, Endpoint } from './charm.ts';
 import type { HookContext } from './context.ts';
 import type { ScopeEvents } from './resolver.ts';
 import type { Runner } from './runner.ts';
+import type { SecretState } from './secrets.ts';
 import type { Behaviour } from './versions.ts';
 
 type Life = 'alive' | 'dying' | 'dead';
@@ -24,6 +25,8 @@ export interface ModelState {
   /** The next number of a unit, by the name of its application; never used again. */
   readonly unitNumbers: Map<string, number>;
   readonly proxies: Readonly<Record<string, string>>;
+  /** Secrets of the model's user, by their ids. */
+  readonly secrets: Map<string, SecretState>;
   nextRelation: number;
   nextTask: number;
   /** What comes of what agents do; set once. */
@@ -126,6 +129,8 @@ export interface UnitState {
   statusWasSet: boolean;
   workloadVersion: string;
   readonly state: Map<string, string>;
+  /** The secrets that it has read: the revision that it sees, and the newest that it was told of. */
+  readonly secrets: Map<string, { readonly pinned: number; readonly told: number }>;
   readonly log: LogLine[];
   /** The hooks and actions that ran, in their order, with their end. */
   readonly history: HistoryLine[];
@@ -144,6 +149,8 @@ export interface HookOperation {
   readonly view?: RelationView;
   readonly remoteUnit?: UnitState | undefined;
   readonly departing?: string | undefined;
+  /** The secret that a hook is about. */
+  readonly secret?: SecretState;
   /** What the agent remembers when the hook has ended well. */
   done(): void;
   /** Whether it is still to be run when its turn comes. */

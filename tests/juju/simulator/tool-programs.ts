@@ -2,6 +2,7 @@ import { FAILSAFE_SCHEMA, load } from 'js-yaml';
 import { z } from 'zod';
 import type { Bag, LogLevel } from '../../../src/juju/hook-tools.ts';
 import { relationId, ToolError, type HookContext } from './context.ts';
+import { readSecret } from './secrets.ts';
 import { format } from './tool-format.ts';
 import { atMost, is, parseLine, parsePairs, takes, type FlagSpec, type ToolLine } from './tool-flags.ts';
 import type { Behaviour } from './versions.ts';
@@ -228,6 +229,24 @@ const tools: Readonly<Record<string, Tool>> = {
   },
   'storage-list': { flags: {}, prints: 'smart', run: () => [] },
   'opened-ports': { flags: {}, prints: 'smart', run: () => [] },
+  'secret-get': {
+    flags: { '--peek': is('peek'), '--refresh': is('refresh') },
+    prints: 'yaml',
+    isThere: ({ secrets }) => secrets,
+    run: ({ context, line: { flags, args } }) => {
+      atMost(2, args);
+      const [uri, key] = args;
+      if (uri === undefined) throw new ToolError(2, 'require either a secret URI or label');
+      if (flags.has('peek') && flags.has('refresh'))
+        throw new ToolError(2, 'specify one of --peek or --refresh but not both');
+      const how = flags.has('peek') ? 'peek' : flags.has('refresh') ? 'refresh' : 'pinned';
+      const content = readSecret(context.unit, uri, how);
+      if (key === undefined) return content;
+      const value = content[key];
+      if (value === undefined) throw new ToolError(1, `key "${key}" not found`);
+      return value;
+    },
+  },
   'secret-ids': { flags: {}, prints: 'smart', isThere: ({ secrets }) => secrets, run: () => null },
 };
 
