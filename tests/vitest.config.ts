@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** One project per kind of test, told by the end of the file's name. */
-function project(name: string, include: readonly string[], exclude: readonly string[] = []) {
+function project(name: string, include: readonly string[], exclude: readonly string[] = [], more = {}) {
   return {
     extends: true as const,
-    test: { name, include: [...include], exclude: [...exclude, 'node_modules/**', 'dist/**'] },
+    test: { name, include: [...include], exclude: [...exclude, 'node_modules/**', 'dist/**'], ...more },
   };
 }
 
@@ -25,7 +25,8 @@ export default defineConfig({
       project('architecture', ['tests/architecture/**/*.test.ts']),
       project('unit', ['tests/**/*.test.ts'], [...special, 'tests/architecture/**']),
       project('integration', ['tests/**/*.integration.test.ts']),
-      project('stories', ['tests/**/*.story.test.ts']),
+      // Whole machines take their time where others are at work too.
+      project('stories', ['tests/**/*.story.test.ts'], [], { testTimeout: 300_000, hookTimeout: 300_000 }),
       project('long', ['tests/**/*.long.test.ts']),
     ],
   },
