@@ -65,7 +65,7 @@ describe.runIf(process.getuid?.() === 0)('as root', () => {
     expect(await ended(id)).toMatchObject({
       state: 'succeeded',
       progress: { phase: expect.any(String) },
-      result: { backup: { label: 'before the upgrade', cluster: '15/main' } },
+      result: { json: { backup: { label: 'before the upgrade', cluster: '15/main' } } },
     });
     await until('the charm has been woken', async () => {
       const text = await readFile(woken, 'utf8').catch(() => '');
