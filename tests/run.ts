@@ -53,6 +53,8 @@ async function main(): Promise<boolean> {
     if (!good) break;
     await rm(summaryFile, { force: true });
     const chosen = projects.flatMap((project) => ['--project', project]);
+    // A story is several machines with their own servers: two at a time are enough for two cores.
+    if (projects.includes('stories')) chosen.push('--maxWorkers=2');
     good = await step(name, 'vitest', [
       'run',
       '--config',
