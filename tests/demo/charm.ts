@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { contents } from '../journeys/contents.ts';
 import { destination, makeCharmWorld, type CharmModel, type CharmWorld } from '../journeys/charm-world.ts';
 import { fitsOf, kept } from '../journeys/landscape-proof.ts';
+import { until } from '../setup/wait.ts';
 import { everyRow } from '../setup/landscape-databases.ts';
 import type { PostgresqlHost } from '../site/postgresql-host.ts';
 import { bold, quote, say, title } from './narrator.ts';
@@ -70,12 +71,14 @@ function keepWriting(database: PostgresqlHost): { stop(): Promise<number> } {
   };
 }
 
-async function keepProduction(production: CharmModel): Promise<void> {
-  title('Production: the charm beside PostgreSQL and Landscape Server');
-  await deploy(production, { destination, 'restart-postgresql': true });
-  await production.until(production.unit, /not joined/);
+async function deployBoth(production: CharmModel, spare: CharmModel): Promise<void> {
+  title('Two models, production and a spare: the charm beside PostgreSQL and Landscape Server');
+  await Promise.all([deploy(production, { destination, 'restart-postgresql': true }), deploy(spare, { destination })]);
+  for (const model of [production, spare]) await model.until(model.unit, /not joined/);
   showStatus(production);
+}
 
+async function keepProduction(production: CharmModel): Promise<void> {
   title('A repository, and a backup while Landscape goes on writing');
   await run(production, production.unit, 'init');
   const writer = keepWriting(production.database);
@@ -118,15 +121,15 @@ async function disaster({ database, ...production }: CharmModel): Promise<{ seco
 
 async function restore(spare: CharmModel, second: string): Promise<void> {
   title('The spare: the plan comes first');
-  await deploy(spare, { destination });
-  await spare.until(spare.unit, /not joined/);
   const plan = await run(spare, spare.unit, 'restore', { to: `time=${second}` });
   const [, id = ''] = /confirm=(\w+)\s*$/.exec(plan) ?? [];
 
   title('Landscape on the spare is paused, and the plan is confirmed');
   await run(spare, landscape, 'pause');
   spare.juju.updateStatus();
-  await sleep(3000);
+  await until('the pause is known', async () =>
+    (spare.juju.bagOf(spare.beside(landscape), 'peers')['facts'] ?? '').includes('"running":false'),
+  );
   await run(spare, spare.unit, 'restore', { confirm: id });
   let before = '';
   for (const end = performance.now() + 180_000; performance.now() < end; await sleep(20)) {
@@ -178,6 +181,7 @@ async function tell(world: CharmWorld): Promise<boolean> {
   ]);
   const began = performance.now();
   say(`   that took ${(began / 1000).toFixed(0)} s`);
+  await deployBoth(production, spare);
   await keepProduction(production);
   const [original] = production.landscapes;
   if (original === undefined) throw new Error('production has no Landscape');
