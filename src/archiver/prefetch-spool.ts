@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessMark } from '../core/job.ts';
 import { readWalName } from '../core/wal-name.ts';
@@ -14,15 +14,16 @@ import { servePlanFile } from './restore-wal.ts';
  * folder is one run's: nothing in it is believed when that process has ended. It holds
  *
  * - `plan`: a hard link to the plan in service. That file is only ever replaced, so `-ef` tells whether it still is this one;
- * - `<segment>`: the whole segment, verified; `<segment>.coming`: it is being fetched;
+ * - `<segment>`: the whole segment, verified; `<segment>.coming`: it is being fetched; `<segment>.gone`, written by the front: it
+ *   was handed over, and PostgreSQL may write over it;
  * - `asked`: the segment that recovery asked for last, written by the front.
  */
 export interface PrefetchSpool {
   readonly folder: string;
   /** The plan in service by a name of its own: it stays what it was when the folder was made. */
   readonly plan: string;
-  /** The names of whole segments. */
-  ready(): ReadonlySet<string>;
+  /** The names of whole segments, and whether they were handed over. */
+  ready(): ReadonlyMap<string, 'here' | 'gone'>;
   setComing(name: string, isComing: boolean): void;
   /** What recovery asked for last. */
   asked(): string | undefined;
@@ -54,12 +55,16 @@ export function makePrefetchSpool(
     throw error;
   }
   const [boot = '', ticks = ''] = mark.startTime.split(':');
-  const how = canRename(folder, join(dataDirectory, 'pg_wal')) ? 'rename' : 'copy';
+  const how = canLink(folder, join(dataDirectory, 'pg_wal')) ? 'link' : 'copy';
   replaceText(root, 'current', `${name} ${mark.pid} ${ticks} ${boot} ${how}\n`);
   return {
     folder,
     plan: join(folder, 'plan'),
-    ready: () => new Set(readdirSync(folder).filter((each) => readWalName(each)?.kind === 'segment')),
+    ready: () => {
+      const names = new Set(readdirSync(folder));
+      const segments = [...names].filter((each) => readWalName(each)?.kind === 'segment');
+      return new Map(segments.map((each) => [each, names.has(`${each}.gone`) ? 'gone' : 'here']));
+    },
     setComing: (segment, isComing) => {
       const marker = join(folder, `${segment}.coming`);
       if (isComing) writeFileSync(marker, '', { mode: 0o600 });
@@ -67,7 +72,9 @@ export function makePrefetchSpool(
     },
     asked: () => readAsked(join(folder, 'asked')),
     remove: (segment) => {
+      // In this order: what PostgreSQL writes over never looks like one that is here.
       unlinkIfThere(join(folder, segment));
+      unlinkIfThere(join(folder, `${segment}.gone`));
     },
     close: () => {
       rmSync(root, { recursive: true, force: true });
@@ -76,16 +83,17 @@ export function makePrefetchSpool(
 }
 
 /** Tried, not computed: two mounts of one file system have the same number and refuse all the same. */
-function canRename(folder: string, target: string): boolean {
+function canLink(folder: string, target: string): boolean {
   const [from, to] = [join(folder, 'probe'), join(target, `.landscape-backup.${randomName()}.tmp`)];
   writeFileSync(from, '', { mode: 0o600 });
   try {
-    renameSync(from, to);
+    linkSync(from, to);
     unlinkSync(to);
     return true;
   } catch {
-    unlinkIfThere(from);
     return false;
+  } finally {
+    unlinkSync(from);
   }
 }
 

@@ -116,11 +116,13 @@ class Fetching {
   #next(): PlannedSegment | undefined {
     const asked = this.#readAsked();
     const wanted = plannedAfter(this.#service, asked, this.#room);
-    const ready = this.#spool.ready();
-    const useful = new Set([asked?.name, ...wanted.map(({ name }) => name)]);
-    for (const name of ready) if (!useful.has(name)) this.#spool.remove(name);
-    // What was asked for may still lie here, on its way to recovery.
-    const held = new Set([...ready, ...this.#coming].filter((name) => useful.has(name)));
+    const useful = new Set(wanted.map(({ name }) => name));
+    const held = new Set(this.#coming);
+    for (const [name, where] of this.#spool.ready()) {
+      // What was asked for last may be on its way to recovery at this moment.
+      if (name === asked?.name || (where === 'here' && useful.has(name))) held.add(name);
+      else this.#spool.remove(name);
+    }
     if (held.size >= this.#room) return undefined;
     const now = performance.now();
     return wanted.find(({ name }) => !held.has(name) && !((this.#pausedUntil.get(name) ?? 0) > now));

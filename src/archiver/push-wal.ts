@@ -4,7 +4,7 @@ import type { WalName } from '../core/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
 import { storeWal, storeWalInOnePass, type Stored } from '../repository/wal-store.ts';
 import { isSameState, stateOf, type FileState } from '../system/file-stamps.ts';
-import { readFileBytes } from '../system/files.ts';
+import { withFile } from '../system/files.ts';
 import type { OwnerState } from '../system/home.ts';
 import { checkWalFile } from './check-wal-file.ts';
 import type { ArchiveSpool } from './spool.ts';
@@ -50,11 +50,10 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
   let stored: Stored;
   try {
     await checkWalFile(path, name, owner.systemIdentifier);
-    const length = Number(state.sizeBytes);
     stored =
-      length > onePassLimit
+      state.sizeBytes > onePassLimit
         ? await storeWal(repository, owner, name, path, level)
-        : await storeWalInOnePass(repository, owner, name, { plain: unchanged(path, state, step), length }, level);
+        : await storeOnce(session, name, path, state);
   } catch (error) {
     if (!isSameState(state, stateOf(path))) return 'changed';
     throw error;
@@ -65,9 +64,17 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
   return stored;
 }
 
-/** The bytes of a file; they fail before their end when the file is not in this state any more. */
-async function* unchanged(path: string, state: FileState, step: WalSteps): AsyncIterable<Uint8Array> {
-  yield* readFileBytes(path);
-  if (!isSameState(state, stateOf(path))) throw new Failure('damaged', `${path} changed while it was read`);
-  step('file read');
+/** Stores a file while it is read once; nothing is stored when it is not in this state any more after that. */
+async function storeOnce(session: PushSession, name: WalName, path: string, state: FileState): Promise<Stored> {
+  const { repository, owner, level, step } = session;
+  return await withFile(path, async (fill) => {
+    const read = async (buffer: Uint8Array): Promise<number> => {
+      const count = await fill(buffer);
+      if (count > 0) return count;
+      if (!isSameState(state, stateOf(path))) throw new Failure('damaged', `${path} changed while it was read`);
+      step('file read');
+      return 0;
+    };
+    return await storeWalInOnePass(repository, owner, name, { read, length: Number(state.sizeBytes) }, level);
+  });
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress } from 'node:zlib';
 import { z } from 'zod';
@@ -52,30 +52,66 @@ export interface SealedBody {
   readonly chunks: readonly Uint8Array[];
 }
 
+/** Fills a buffer with the next plain bytes and says how many they are; 0 at the end. */
+export type ReadInto = (buffer: Uint8Array) => Promise<number>;
+
+/** Kept for the next pass: fresh ones for every segment cost more in garbage collection than compressing them. */
+const spareBuffers: Uint8Array[] = [];
+const readSize = 1024 * 1024;
+const mostSpare = 8;
+
 /**
- * The same stored form, made while the plain bytes are read once: each chunk is hashed and compressed, and what is compressed
- * waits in memory until the seal is known. For bytes whose length fits there.
+ * The same stored form, made while the plain bytes are read once: each chunk is hashed while it is compressed, and what is
+ * compressed waits in memory until the seal is known. For bytes whose length fits there; another length is `damaged`.
  */
-export async function sealInOnePass(
-  plain: AsyncIterable<Uint8Array>,
-  length: number,
-  level: number,
-): Promise<SealedBody> {
-  const hash = createHash('sha256');
-  let read = 0;
-  const hashed = async function* () {
-    for await (const chunk of plain) {
-      hash.update(chunk);
-      read += chunk.byteLength;
-      if (read > length) break;
-      yield chunk;
-    }
-    if (read !== length) throw new Failure('damaged', `the file that is being stored is not ${length} bytes long`);
-  };
+export async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<SealedBody> {
+  const buffers = [takeBuffer(), takeBuffer()];
+  const compress = compressor(length, level);
   const chunks: Uint8Array[] = [];
-  for await (const chunk of through(hashed(), compressor(length, level))) chunks.push(chunk);
+  compress.on('data', (chunk: Uint8Array) => chunks.push(chunk));
+  const ended = finished(compress);
+  ended.catch(() => undefined); // Awaited below; a failed reading comes first.
+  const hash = createHash('sha256');
+  let total = 0;
+  let written: Promise<unknown> = Promise.resolve();
+  try {
+    for (let turn = 0; ; turn += 1) {
+      const buffer = buffers[turn % 2] ?? takeBuffer();
+      const count = await read(buffer);
+      if (count === 0) break;
+      total += count;
+      if (total > length) break;
+      const chunk = buffer.subarray(0, count);
+      // The other buffer is free when what was written from it has been compressed.
+      await written;
+      written = Promise.race([write(compress, chunk), ended]);
+      written.catch(() => undefined);
+      hash.update(chunk);
+    }
+    await written;
+    if (total !== length) throw new Failure('damaged', `the file that is being stored is not ${length} bytes long`);
+    compress.end();
+    await ended;
+    spareBuffers.push(...buffers.slice(0, mostSpare - spareBuffers.length));
+  } finally {
+    // After a failure the buffers may still be read by the compressor: they are not used again.
+    compress.destroy();
+  }
   const seal: Seal = { format: 1, length, sha256: hash.digest('hex') };
   return { seal, chunks: [sealFrame(seal), ...chunks] };
+}
+
+function takeBuffer(): Uint8Array {
+  return spareBuffers.pop() ?? Buffer.allocUnsafeSlow(readSize);
+}
+
+async function write(compress: ZstdCompress, chunk: Uint8Array): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    compress.write(chunk, (error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
 }
 
 function compressor(length: number, level: number): ZstdCompress {

@@ -3,7 +3,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { readSeal, sealed, sealInOnePass, sealOf, sealRoom, unsealed, type Seal } from './seal.ts';
+import { readSeal, sealed, sealInOnePass, sealOf, sealRoom, unsealed, type ReadInto, type Seal } from './seal.ts';
 
 /** How a WAL file came to be stored: by this call, or by an earlier one with the same bytes. */
 export type Stored = 'stored' | 'already-stored';
@@ -37,10 +37,10 @@ export async function storeWalInOnePass(
   repository: Repository,
   place: Place,
   name: WalName,
-  { plain, length }: { readonly plain: AsyncIterable<Uint8Array>; readonly length: number },
+  { read, length }: { readonly read: ReadInto; readonly length: number },
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks } = await sealInOnePass(plain, length, level);
+  const { seal, chunks } = await sealInOnePass(read, length, level);
   const body = async function* () {
     yield* chunks;
   };

@@ -81,6 +81,31 @@ export async function* readFileBytes(path: string): AsyncIterable<Uint8Array> {
   }
 }
 
+/**
+ * Opens a file for reading piece by piece into buffers of the caller's, works with it, and closes. An error of the file is a
+ * `machine` failure that names it; the work's own is passed on.
+ */
+export async function withFile<T>(
+  path: string,
+  work: (fill: (buffer: Uint8Array) => Promise<number>) => Promise<T>,
+): Promise<T> {
+  const said = (error: unknown) =>
+    new Failure('machine', `${path} could not be read: ${errorCode(error) ?? String(error)}`, { cause: error });
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw said(error);
+  });
+  try {
+    return await work(async (buffer) => {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, null).catch((error: unknown) => {
+        throw said(error);
+      });
+      return bytesRead;
+    });
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Removes a file durably; it may be gone already. */
 export async function removeFile(path: string): Promise<void> {
   try {

@@ -91,12 +91,11 @@ async function untilReady(...names: readonly string[]): Promise<void> {
 }
 
 /** Asks as recovery does, and tells whose bytes lie in the place then; `program` when the front went to the program. */
-async function ask(file: string): Promise<string> {
-  const target = join(at.dataDirectory, 'pg_wal', 'RECOVERYXLOG');
-  await rm(target, { force: true });
+async function ask(file: string, place = 'pg_wal/RECOVERYXLOG'): Promise<string> {
+  await rm(join(at.dataDirectory, 'pg_wal', 'RECOVERYXLOG'), { force: true });
   await rm(join(at.root, 'program'), { force: true });
   const front = join(at.root, 'runtime', 'bin', 'restore-wal');
-  const args = [at.unit.path, 'pg_wal/RECOVERYXLOG', file];
+  const args = [at.unit.path, place, file];
   const { exitCode } = await execa(front, args, { cwd: at.dataDirectory, reject: false });
   const asked = await stat(join(at.root, 'program')).catch(() => undefined);
   if (asked !== undefined) {
@@ -104,7 +103,7 @@ async function ask(file: string): Promise<string> {
     return 'program';
   }
   expect(exitCode).toBe(0);
-  return digest(await readFile(target));
+  return digest(await readFile(join(at.dataDirectory, place)));
 }
 
 const digest = (plain: Uint8Array) => createHash('sha256').update(plain).digest('hex');
@@ -128,6 +127,9 @@ test('no more lies in the spool than its bound, whatever is stored', async () =>
   expect(await ready()).toHaveLength(4);
 
   await ask(name(5));
+  await sleep(300);
+  expect(await ready()).toHaveLength(4);
+  await ask(name(6));
   await untilReady(name(9));
   expect(await ready()).toEqual([name(6), name(7), name(8), name(9)]);
 });
@@ -217,7 +219,7 @@ test.for(Object.entries(staleness))('what was fetched counts for nothing when %s
   expect(await ask(name(6))).toBe('program');
 });
 
-test('on another file system the segment is copied, and the one in the spool stays apart from it', async () => {
+test('on another file system the segment is copied, and nothing stays beside its place', async () => {
   await plan(5, 7);
   await start();
   await untilReady(name(5));
@@ -225,8 +227,32 @@ test('on another file system the segment is copied, and the one in the spool sta
 
   expect(await ask(name(5))).toBe(bytes(5));
   await writeFile(join(at.dataDirectory, 'pg_wal', 'RECOVERYXLOG'), 'recycled');
-  expect(await ask(name(5))).toBe(bytes(5));
+  expect(await ask(name(6))).toBe(bytes(6));
   expect((await readdir(join(at.dataDirectory, 'pg_wal'))).filter((each) => each.startsWith('.'))).toEqual([]);
+});
+
+test("what was handed over is PostgreSQL's to write over, and never handed over again", async () => {
+  await plan(5, 9);
+  await start();
+  await untilReady(name(5), name(6));
+  expect(await ask(name(5))).toBe(bytes(5));
+  await writeFile(join(at.dataDirectory, 'pg_wal', 'RECOVERYXLOG'), 'recycled');
+  expect(await ask(name(5))).toBe('program');
+
+  expect(await ask(name(6))).toBe(bytes(6));
+  expect(await ask(name(5))).toBe('program');
+  await untilReady(name(6));
+  expect(await ask(name(6))).toBe(bytes(6));
+});
+
+test('a file that lies in the place already is not replaced by the front', async () => {
+  await plan(5, 6);
+  await start();
+  await untilReady(name(5));
+  await writeFile(join(at.dataDirectory, 'pg_wal', 'other'), 'of another call');
+
+  expect(await ask(name(5), 'pg_wal/other')).toBe('program');
+  expect(await readFile(join(at.dataDirectory, 'pg_wal', 'other'), 'utf8')).toBe('of another call');
 });
 
 test('segments too large for the bound are left to the program', async () => {

@@ -4,7 +4,7 @@
  * Pairs run in turn (ours, theirs, ours, theirs …), so that a machine whose speed drifts drifts for both; what is told is the
  * ratio of each pair, as median with minimum and maximum. Nothing here fails a build.
  *
- *   npm run bench -- [--gigabytes 3] [--runs 3]
+ *   npm run bench -- [--gigabytes 3] [--runs 3] [--segments 200] [--only data | wal]
  */
 import { execa } from 'execa';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,10 +13,16 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { setup } from '../setup/global.ts';
+import { middle } from './compare.ts';
 import { asOwner, makeMachine, type Machine, type TestCluster } from '../setup/machine.ts';
 
 const { values } = parseArgs({
-  options: { gigabytes: { type: 'string', default: '3' }, runs: { type: 'string', default: '3' } },
+  options: {
+    gigabytes: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '3' },
+    segments: { type: 'string', default: '200' },
+    only: { type: 'string', default: '' },
+  },
 });
 const gigabytes = Number(values.gigabytes);
 const runs = Number(values.runs);
@@ -78,12 +84,6 @@ async function peakOfTree(pid: number): Promise<number> {
       .map(async (child) => await peakOfTree(Number(child))),
   );
   return Math.max(own, ...below);
-}
-
-function middle(numbers: readonly number[]): string {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const at = (index: number) => (sorted[index] ?? Number.NaN).toFixed(2);
-  return `${at(Math.floor(sorted.length / 2))} (${at(0)} to ${at(sorted.length - 1)})`;
 }
 
 async function compare(
@@ -226,11 +226,21 @@ async function asRoot(command: string, args: readonly string[]): Promise<void> {
 }
 
 const removeRuntime = await setup();
-const machine = await makeMachine();
 try {
-  await benchData(machine, 'well');
-  await benchData(machine, 'badly');
+  if (values.only !== 'wal') await benchAllData();
+  // In a process of its own: it goes on as the clusters' owner.
+  const wal = [join(import.meta.dirname, 'wal.ts'), '--segments', values.segments, '--runs', values.runs];
+  if (values.only !== 'data') await execa(process.execPath, wal, { stdio: 'inherit' });
 } finally {
-  await machine.destroy();
   await removeRuntime();
+}
+
+async function benchAllData(): Promise<void> {
+  const machine = await makeMachine();
+  try {
+    await benchData(machine, 'well');
+    await benchData(machine, 'badly');
+  } finally {
+    await machine.destroy();
+  }
 }
