@@ -11,7 +11,8 @@ import {
   type ActionCall,
   type ActionResult,
 } from './action.ts';
-import { latestIntent, spokesman } from './open-restore.ts';
+import { spokesman } from '../hooks/restore-stage.ts';
+import { latestIntent } from './open-restore.ts';
 import { write } from './restore.ts';
 
 /** `abandon-restore`: has every unit put back what was there before the restore. */

@@ -8,12 +8,6 @@ export function openRestore(snapshot: Snapshot): Intent | undefined {
   return latest === undefined || latest.ended ? undefined : latest;
 }
 
-/** The unit that a restore's next command is for: its planner, and where that is gone whoever is asked. */
-export function spokesman({ environment, others }: Snapshot, { planner, without }: Intent): string {
-  const isThere = others.has(planner) && !without.includes(planner);
-  return isThere ? planner : environment.unit;
-}
-
 /** The newest word on a restore that this unit knows of. */
 export function latestIntent(snapshot: Snapshot): Intent | undefined {
   const known = currentIntent(snapshot);

@@ -5,7 +5,7 @@ import type { Intent } from '../core/site-restore.ts';
 import { nextStep } from '../core/site-restore.ts';
 import { z } from 'zod';
 import { applicationFields, unitFields } from '../hooks/bags.ts';
-import { restoreView } from '../hooks/restore-stage.ts';
+import { restoreView, spokesman } from '../hooks/restore-stage.ts';
 import { siteOf, publishedFacts } from '../hooks/site-facts.ts';
 import {
   addresseeOf,
@@ -16,7 +16,7 @@ import {
   type ActionCall,
   type ActionResult,
 } from './action.ts';
-import { latestIntent, openRestore, spokesman } from './open-restore.ts';
+import { latestIntent, openRestore } from './open-restore.ts';
 import { refuseUnready } from './restore-readiness.ts';
 
 /** The parameters that make a plan; with `confirm` the plan itself says all of it. */

@@ -33,7 +33,14 @@ export interface StatusFacts extends Addressee {
   readonly isJoined: boolean;
   /** The unit that `init` is to be run on. */
   readonly joiner: string | undefined;
-  readonly restore: { readonly intent: Intent; readonly step: SiteStep } | undefined;
+  readonly restore:
+    | {
+        readonly intent: Intent;
+        readonly step: SiteStep;
+        /** Whom its next command is for: its planner, or where that is gone this unit. */
+        readonly spokesman: string;
+      }
+    | undefined;
   /** What could not be asked of this machine at all. */
   readonly trouble: Trouble | undefined;
   /** The cluster beside this unit; `undefined` without one. */
@@ -79,12 +86,9 @@ function aboutOptions({ application, invalid, destination }: StatusFacts): UnitS
 
 function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
   if (facts.restore === undefined) return undefined;
-  const { intent, step } = facts.restore;
+  const { intent, step, spokesman } = facts.restore;
   const what = intent.kind === 'restore' ? `restore ${intent.planId}` : `giving up restore ${intent.planId}`;
-  // Where the planner is gone, any unit may have it given up.
-  const isOrphan =
-    intent.without.includes(intent.planner) || (step.is === 'lost' && step.units.includes(intent.planner));
-  const planner = { ...facts, unit: isOrphan ? facts.unit : intent.planner };
+  const planner = { ...facts, unit: spokesman };
   const goOn = jujuRun(planner, 'restore', `confirm=${intent.planId}`);
   const goBack = jujuRun(planner, 'abandon-restore', `confirm=${intent.planId}`);
   switch (step.is) {
@@ -113,7 +117,7 @@ function aboutRestore(facts: StatusFacts): UnitStatus | undefined {
         afterLoss({
           intent,
           step,
-          isOrphan,
+          isOrphan: spokesman !== intent.planner,
           goBack,
           goOn: jujuRun(planner, 'restore', `without=${step.units.join(',')}`, `confirm=${intent.planId}`),
         }),

@@ -62,6 +62,12 @@ export function endIfFinished(snapshot: Snapshot, { intent, progress }: RestoreT
   return { ...intent, ended: true };
 }
 
+/** The unit that a restore's next command is for: its planner, and where that is gone whoever is asked. */
+export function spokesman({ environment, others }: Snapshot, { planner, without }: Intent): string {
+  const isThere = planner === environment.unit || (others.has(planner) && !without.includes(planner));
+  return isThere ? planner : environment.unit;
+}
+
 /** What this unit sees of a restore. */
 export function restoreView(snapshot: Snapshot, intent: Intent): SiteView {
   return viewOf(snapshot, intent, undefined);

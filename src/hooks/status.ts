@@ -1,7 +1,7 @@
 import type { CharmSettings } from '../core/charm-settings.ts';
 import { unitStatus, type StatusFacts, type UnitStatus } from '../core/unit-status.ts';
 import type { HookTools } from '../juju/hook-tools.ts';
-import type { RestoreTurn } from './restore-stage.ts';
+import { spokesman, type RestoreTurn } from './restore-stage.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** What a status is computed from, at the end of a hook. */
@@ -39,7 +39,7 @@ function factsOf({ snapshot, settings, turn }: StatusSources): StatusFacts {
     isJoined: application.repository !== undefined,
     isCopy: cluster?.standing?.is === 'copy',
     joiner: roles.includes('postgresql') ? environment.unit : joiners.map(([unit]) => unit).sort()[0],
-    restore: turn,
+    restore: turn === undefined ? undefined : { ...turn, spokesman: spokesman(snapshot, turn.intent) },
     // Where there is a health, the problem is a part of it, with its weight.
     trouble: trouble ?? (health === undefined ? (cluster?.problem ?? undefined) : undefined),
     health,

@@ -74,8 +74,8 @@ function said(more: Partial<StatusFacts>) {
   return `${status}: ${message}`;
 }
 
-const during = (step: SiteStep, kind: Intent['kind'] = 'restore') => ({
-  restore: { intent: { ...intent, kind }, step },
+const during = (step: SiteStep, kind: Intent['kind'] = 'restore', spokesman = 'lb/0') => ({
+  restore: { intent: { ...intent, kind }, step, spokesman },
 });
 
 const cases: readonly (readonly [string, Partial<StatusFacts>, string])[] = [
@@ -229,7 +229,7 @@ const cases: readonly (readonly [string, Partial<StatusFacts>, string])[] = [
   ['a restore that is done', during({ is: 'done' }), 'active: 15/main: can restore to any second from A to B'],
   [
     'a restore whose planner is lost',
-    { ...during({ is: 'lost', units: ['lb/0'], mayLeaveOut: false }), unit: 'lb/1' },
+    { ...during({ is: 'lost', units: ['lb/0'], mayLeaveOut: false }, 'restore', 'lb/1'), unit: 'lb/1' },
     'blocked: restore 0123456789abcdef stopped: lb/0 is gone. Next: juju run lb/1 abandon-restore confirm=0123456789abcdef puts back what the other units had; then make a new plan',
   ],
   [

@@ -11,7 +11,7 @@ type Outcome = 'restored' | 'abandoned' | 'not begun';
 const storiesPerWorld = 8;
 
 /** How many Landscape units a world begins with. */
-const landscapeUnits = [1, 1, 2, 1, 3, 1, 2] as const;
+const landscapeUnits = [1, 1, 1, 2, 1, 1, 3] as const;
 
 /**
  * Tells stories in so many worlds, and counts what became of the restores. The first that breaks a promise ends it, with the
