@@ -57,13 +57,18 @@ async function once<T>(seen: Map<string, Promise<T>>, where: string, look: () =>
   }
 }
 
+/**
+ * At most one was let in, and somebody was told that the name is taken. Nobody need have heard that he was let in: an answer
+ * that is lost on its way is asked for again, and then the name is taken by himself.
+ */
 function isOneWinner(bucket: S3Bucket, settled: readonly PromiseSettledResult<unknown>[]): boolean {
   for (const each of settled) {
     // Who does not know the condition may also say so.
     if (each.status === 'fulfilled' || isTaken(each.reason) || isS3Refusal(each.reason, 'NotImplemented')) continue;
     throw each.reason instanceof Error ? each.reason : new Error(`${bucket.url}: ${String(each.reason)}`);
   }
-  return settled.filter(({ status }) => status === 'fulfilled').length === 1;
+  const isRefused = settled.some((each) => each.status === 'rejected' && isTaken(each.reason));
+  return isRefused && settled.filter(({ status }) => status === 'fulfilled').length <= 1;
 }
 
 async function put(bucket: S3Bucket, key: string, body: string): Promise<void> {
