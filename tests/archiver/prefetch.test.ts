@@ -112,9 +112,12 @@ const bytes = (number: number, timeline = 1) => digest(segmentBytes({ timeline, 
 test('recovery gets every segment of the plan in turn without the program', async () => {
   await plan(5, 30);
   await start(8 * mebibyte);
-  await untilReady(name(5));
 
-  for (let number = 5; number <= 30; number += 1) expect(await ask(name(number))).toBe(bytes(number));
+  // As recovery does, which replays a segment before it asks for the next.
+  for (let number = 5; number <= 30; number += 1) {
+    await untilReady(name(number));
+    expect(await ask(name(number))).toBe(bytes(number));
+  }
 
   expect(await ask(name(31))).toBe('program');
 });
@@ -141,6 +144,7 @@ test('a recovery that goes back, as from a restartpoint, is followed', async () 
   for (let number = 5; number <= 12; number += 1) await ask(name(number));
 
   expect(await ask(name(5))).toBe('program');
+  await untilReady(name(6));
   expect(await ask(name(6))).toBe(bytes(6));
 });
 
@@ -222,7 +226,7 @@ test.for(Object.entries(staleness))('what was fetched counts for nothing when %s
 test('on another file system the segment is copied, and nothing stays beside its place', async () => {
   await plan(5, 7);
   await start();
-  await untilReady(name(5));
+  await untilReady(name(5), name(6));
   await changeCurrent((words) => words.with(4, 'copy'));
 
   expect(await ask(name(5))).toBe(bytes(5));
