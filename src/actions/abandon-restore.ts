@@ -1,6 +1,6 @@
 import { Failure } from '../core/failure.ts';
 import { jujuRun } from '../core/juju-words.ts';
-import type { Intent } from '../core/site-restore.ts';
+import { isGivenUp, type Intent } from '../core/site-restore.ts';
 import { z } from 'zod';
 import {
   addresseeOf,
@@ -11,7 +11,7 @@ import {
   type ActionCall,
   type ActionResult,
 } from './action.ts';
-import { spokesman } from '../hooks/restore-stage.ts';
+import { restoreView, spokesman } from '../hooks/restore-stage.ts';
 import { latestIntent } from './open-restore.ts';
 import { write } from './restore.ts';
 
@@ -43,8 +43,9 @@ function elsewhere({ snapshot }: ActionCall, { planner, planId }: Intent): Failu
   });
 }
 
-function asked({ snapshot }: ActionCall, { planId, units, kind, ended }: Intent): ActionResult {
-  if (kind === 'abandon' && ended) {
+function asked({ snapshot }: ActionCall, intent: Intent): ActionResult {
+  const { planId, units } = intent;
+  if (isGivenUp(restoreView(snapshot, intent))) {
     throw new Failure('refused', `the restore of plan ${planId} is given up already`, {
       hint: 'landscape-backup restore makes a new plan.',
     });
@@ -61,7 +62,7 @@ function asked({ snapshot }: ActionCall, { planId, units, kind, ended }: Intent)
 }
 
 async function giveUp(call: ActionCall, intent: Intent): Promise<ActionResult> {
-  if (intent.kind === 'abandon' && intent.ended) return asked(call, intent);
+  if (isGivenUp(restoreView(call.snapshot, intent))) return asked(call, intent);
   const again = intent.kind === 'abandon';
   if (!again && intent.planner === call.snapshot.environment.unit) await refuseLoss(call, intent);
   const { environment, others } = call.snapshot;

@@ -189,6 +189,14 @@ function hasBegun({ intent, progress }: SiteView, stages: readonly SiteStage[], 
   });
 }
 
+/**
+ * Tells whether a restore was given up and nobody has anything left to do: one that was left out, and was there after all, may
+ * have failed to give back what it has after everybody else had ended it.
+ */
+export function isGivenUp({ intent, present, progress }: Omit<SiteView, 'self'>): boolean {
+  return intent.kind === 'abandon' && intent.ended && firstFailed(intent, [...present], progress) === undefined;
+}
+
 /** The intent that counts among the application's and what units wrote: the newest; of two with one number the leader's choice. */
 export function newestIntent(copied: Intent | undefined, written: readonly Intent[]): Intent | undefined {
   return written.reduce<Intent | undefined>(

@@ -4,6 +4,7 @@ import {
   hasWork,
   intentSchema,
   isFinished,
+  isGivenUp,
   newestIntent,
   nextStep,
   progressSchema,
@@ -140,6 +141,16 @@ describe('what a unit does next', () => {
     expect(nextStep(view(met, { intent: { ...abandon, ended: false } }))).toMatchObject({ is: 'waiting' });
     expect(nextStep(view({}, { intent: abandon, self: 'b/0' }))).toEqual({ is: 'begin', stage: 'abandon-database' });
     expect(isFinished({ intent: abandon, present: new Set(['b/0']), progress: new Map() })).toBe(false);
+  });
+
+  test('a restore that was given up without a unit, which fails to give back later, is not given up yet', () => {
+    const abandon = intent({ kind: 'abandon', run: 2, sequence: 2, without: ['b/0'], ended: true });
+    const done = said('abandon-files', 'finished', { run: 2, kind: 'abandon' });
+    const failed = said('abandon-database', 'failed', { run: 2, kind: 'abandon' });
+    expect(isGivenUp(view({ 'b/1': done, 'b/2': done }, { intent: abandon }))).toBe(true);
+    expect(isGivenUp(view({ 'b/0': failed, 'b/1': done }, { intent: abandon }))).toBe(false);
+    expect(isGivenUp(view({ 'b/1': done, 'b/2': done }, { intent: { ...abandon, ended: false } }))).toBe(false);
+    expect(isGivenUp(view({}, { intent: { ...abandon, kind: 'restore' } }))).toBe(false);
   });
 
   test('without its planner a restore can only be given up, by anybody who is left', () => {

@@ -177,9 +177,10 @@ async function conclude(world: RestoreWorld, plan: string, planner: string): Pro
       continue;
     }
     const intent = intentOf(world);
-    if (intent?.planId === plan && intent.ended) return ended(world, intent);
-    const about = world.statuses().filter(({ status, message }) => status === 'blocked' && message.includes(plan));
-    const [first] = about;
+    const isAbout = (message: string) => message.includes(plan) && !message.startsWith('restored by plan');
+    const first = world.statuses().find(({ status, message }) => status === 'blocked' && isAbout(message));
+    // A unit that was taken for gone may give back what it has later, and fail.
+    if (first === undefined && intent?.planId === plan && intent.ended) return ended(world, intent);
     if (first !== undefined) {
       await obey(world, first.message);
       continue;
