@@ -24,6 +24,7 @@ export const status: Action = {
         status: said.status,
         message: said.message,
         health: cluster?.health ?? null,
+        lag: cluster?.lag ?? null,
         restore: turn === undefined ? null : { planId: turn.intent.planId, kind: turn.intent.kind, step: turn.step },
         jobs: jobs.map(({ id, verb, state }) => ({ id, verb, state })),
       },

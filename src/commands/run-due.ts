@@ -1,4 +1,5 @@
 import { exitCodes } from '../core/failure.ts';
+import { sampleArchiving } from '../jobs/archive-lag.ts';
 import { takeBackup } from '../jobs/backup.ts';
 import { configure } from '../jobs/configure.ts';
 import { findHoles } from '../jobs/find-holes.ts';
@@ -28,6 +29,8 @@ made up for; a backup that failed is tried again after a growing while.`,
         json: { restoring: restoring.stage },
       };
     }
+    // Before the destination is asked: how archiving keeps up is told most wanted while that is away.
+    await sampleArchiving(context).catch(() => undefined); // A server that does not answer is no reason to do nothing.
     return await withRepository(context, async (repository) => {
       const isStandby = context.cluster.running && (await isInRecovery(context.cluster));
       const site = { ...context, repository, hostZone: hostZone(), isStandby };

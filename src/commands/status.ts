@@ -1,5 +1,6 @@
 import type { Health } from '../core/health.ts';
-import { readHealth } from '../jobs/status.ts';
+import { assess } from '../core/health.ts';
+import { readHealthFacts } from '../jobs/status.ts';
 import type { Verb } from './program.ts';
 
 /** What `status` exits with where a person has to act; a script needs no text to know. */
@@ -12,8 +13,10 @@ export const status: Verb = {
   help: `Looks at the cluster, this machine and the repository, remembers nothing and changes nothing. The first line is the
 worst that was found; "next:" is what to do about it. Exit code 12: somebody has to act.`,
   run: async (context) => {
-    const health = await readHealth(context);
-    return { text: describe(health), json: { status: health }, exitCode: exitCodeByLevel[health.level] };
+    const facts = await readHealthFacts(context);
+    const health = assess(facts);
+    const lag = facts.archiving?.lag ?? null;
+    return { text: describe(health), json: { status: health, lag }, exitCode: exitCodeByLevel[health.level] };
   },
 };
 

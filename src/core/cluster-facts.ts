@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { archiveLagSchema } from './archive-lag.ts';
 import { healthSchema, type Health } from './health.ts';
 import type { HealthFacts, Trouble } from './health-facts.ts';
 
@@ -40,6 +41,8 @@ export const clusterFactsSchema = z.object({
   /** Null where the repository could not be asked. */
   standing: standingSchema.nullable(),
   health: healthSchema.nullable(),
+  /** Null where the server could not be asked. */
+  lag: archiveLagSchema.nullable(),
   /** The restore of this cluster that has begun and has not ended. */
   restore: z.object({ planId: z.string(), stage: z.string() }).nullable(),
 });
@@ -51,7 +54,7 @@ export function factsWithout(
   cluster: ClusterFact | null,
   problem: Problem | null,
 ): ClusterFacts {
-  const unknown = { pin: null, owner: null, standing: null, health: null, restore: null };
+  const unknown = { pin: null, owner: null, standing: null, health: null, lag: null, restore: null };
   return { format: 1, kind, cluster, problem, ...unknown };
 }
 

@@ -1,3 +1,4 @@
+import type { ArchiveLag } from './archive-lag.ts';
 import type { Hole } from './record.ts';
 import type { NeededBackup } from './needed-backup.ts';
 
@@ -31,7 +32,7 @@ export interface ArchivingFact {
   readonly command: string;
   /** Names whose new value waits for a restart. */
   readonly waiting: readonly string[];
-  readonly lag: { readonly files: number; readonly bytes: number; readonly oldestSeconds: number };
+  readonly lag: ArchiveLag;
 }
 
 /** Where a point in time can be chosen: from a backup's end to the newest that is proven. */

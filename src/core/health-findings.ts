@@ -1,9 +1,8 @@
+import { lagLevel, lagText, progressText } from './archive-lag.ts';
 import type { Finding, HealthFacts, Level } from './health-facts.ts';
-import { formatBytes, formatSeconds } from './words.ts';
 
-/** How long a finished segment may wait before it is said, and before it is an alarm. */
-const lagAttentionSeconds = 5 * 60;
-const lagAlarmSeconds = 30 * 60;
+/** How long archiving may fail before it is an alarm. */
+const failureAlarmSeconds = 5 * 60;
 /** How late a scheduled backup may be before the timer itself is in doubt. */
 const overdueSeconds = 60 * 60;
 
@@ -34,7 +33,14 @@ export function findings(facts: HealthFacts): readonly Finding[] {
       ),
     ];
   }
-  return [...place, ...aboutServer(facts), ...aboutArchiving(facts), ...aboutBackups(facts), ...aboutWindow(facts)];
+  return [
+    ...place,
+    ...aboutServer(facts),
+    ...aboutArchiving(facts),
+    ...aboutBackups(facts),
+    ...aboutWindow(facts),
+    ...aboutProgress(facts),
+  ];
 }
 
 function aboutRepository({ label, destination, repository }: HealthFacts): readonly Finding[] {
@@ -126,22 +132,25 @@ function aboutFailure({ label, archiveFailure, now }: HealthFacts): readonly Fin
   const { since, name, message, hint } = archiveFailure;
   const seconds = (now.getTime() - since.getTime()) / 1000;
   return say(
-    seconds < lagAttentionSeconds ? 'attention' : 'alarm',
+    seconds < failureAlarmSeconds ? 'attention' : 'alarm',
     `${label}: ${name} could not be archived since ${since.toISOString()}: ${message}`,
     hint,
   );
 }
 
 function aboutLag({ label, archiving, archiveTimeoutSeconds }: HealthFacts): readonly Finding[] {
-  if (archiving === undefined) return [];
-  const { files, bytes, oldestSeconds } = archiving.lag;
-  if (oldestSeconds < Math.max(lagAttentionSeconds, 2 * archiveTimeoutSeconds)) return [];
-  const text = `${label}: ${files} WAL files (${formatBytes(bytes)}) wait to be archived, the oldest for ${formatSeconds(oldestSeconds)}`;
-  return say(
-    oldestSeconds < lagAlarmSeconds ? 'attention' : 'alarm',
-    text,
-    'landscape-backup check says what is in the way; PostgreSQL keeps them until then.',
-  );
+  const level = archiving === undefined ? 'ok' : lagLevel(archiving.lag, archiveTimeoutSeconds);
+  if (archiving === undefined || level === 'ok') return [];
+  const next = 'landscape-backup check says what is in the way; PostgreSQL keeps them until then.';
+  return say(level, `${label}: ${lagText(archiving.lag)}`, next);
+}
+
+/** What goes on, behind everything that is to be done about something. */
+function aboutProgress({ label, archiving, walArchiving, archiveTimeoutSeconds }: HealthFacts): readonly Finding[] {
+  if (archiving?.is !== 'ours' || !walArchiving) return [];
+  const isSaid = lagLevel(archiving.lag, archiveTimeoutSeconds) !== 'ok';
+  const parts = [isSaid ? '' : lagText(archiving.lag), progressText(archiving.lag)].filter((text) => text !== '');
+  return parts.length === 0 ? [] : say('ok', `${label}: ${parts.join('; ')}`);
 }
 
 function aboutBackups(facts: HealthFacts): readonly Finding[] {

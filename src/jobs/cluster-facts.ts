@@ -32,6 +32,7 @@ export async function readClusterFacts(context: JobContext): Promise<ClusterFact
     owner: (await readOwnerState(unit)) ?? null,
     standing: facts.standing ?? null,
     health: healthForJson(assess(facts)),
+    lag: facts.archiving?.lag ?? null,
     restore: restore !== undefined && isUnderWay(restore) ? { planId: restore.planId, stage: restore.stage } : null,
   };
 }

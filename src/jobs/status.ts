@@ -1,7 +1,6 @@
 import { classifyCommand, type EffectiveSetting } from '../core/archiving-decision.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from '../core/catalogue.ts';
 import { toFailure } from '../core/failure.ts';
-import { assess, type Health } from '../core/health.ts';
 import type { ArchivingFact, HealthFacts, StandingFact, Trouble } from '../core/health-facts.ts';
 import type { JournalRecord } from '../core/journal-record.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
@@ -9,7 +8,6 @@ import { pointWindows } from '../core/point-window.ts';
 import { ownerText } from '../core/incarnation.ts';
 import { lastScheduled, nextScheduled } from '../core/schedule.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
-import { readArchiveLag } from '../postgres/local-wal.ts';
 import { withConnection } from '../postgres/query.ts';
 import { readServerFacts } from '../postgres/server-facts.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
@@ -18,6 +16,7 @@ import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
 import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
+import { readArchiveLag } from './archive-lag.ts';
 import { readStanding } from './configure.ts';
 import { expectedRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
@@ -26,11 +25,6 @@ import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 const patienceMs = 30_000;
 /** Without a heartbeat for so long a running backup is a dead one. */
 const heartbeatMs = 15 * 60 * 1000;
-
-/** Gathers everything that a status is made of and makes one of it. Changes nothing; what can't be asked becomes part of it. */
-export async function readHealth(context: JobContext): Promise<Health> {
-  return assess(await readHealthFacts(context));
-}
 
 /** How the repository is asked. */
 interface AskOptions {
@@ -42,7 +36,7 @@ interface AskOptions {
   readonly oneAtATime: boolean;
 }
 
-/** Everything that a status is made of. Changes nothing. */
+/** Everything that a status is made of. Changes nothing; what can't be asked becomes part of it. */
 export async function readHealthFacts(
   context: JobContext,
   how: AskOptions = { patienceMs, oneAtATime: false },
@@ -79,15 +73,12 @@ async function aboutServer(context: JobContext): Promise<Pick<HealthFacts, 'serv
   if (!cluster.running) return { server: undefined, isInRecovery: false, archiving: undefined };
   try {
     return await withConnection(cluster, async (connection) => {
-      const { isInRecovery } = await readServerFacts(connection);
-      const lag = await readArchiveLag(cluster);
-      const now = context.clock.now().getTime();
-      const oldestSeconds = lag.oldest === undefined ? 0 : Math.max(0, (now - lag.oldest.getTime()) / 1000);
-      const archiving = archivingFact(await readEffective(connection), {
-        files: lag.files,
-        bytes: lag.bytes,
-        oldestSeconds,
-      });
+      const facts = await readServerFacts(connection);
+      const { isInRecovery } = facts;
+      const archiving = archivingFact(
+        await readEffective(connection),
+        await readArchiveLag(context, connection, facts),
+      );
       return { server: undefined, isInRecovery, archiving };
     });
   } catch (error) {

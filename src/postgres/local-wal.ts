@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import type { LocalWal } from '../core/holes.ts';
@@ -14,28 +14,34 @@ export async function readLocalWal(cluster: Cluster): Promise<LocalWal> {
 }
 
 /** What waits to be archived. */
-export interface ArchiveLag {
+export interface WaitingWal {
   readonly files: number;
   readonly bytes: number;
-  /** Since when the one that waits longest does; `undefined` when nothing waits. */
-  readonly oldest: Date | undefined;
+  /** The one that waits longest, and since when; `undefined` when nothing waits. */
+  readonly oldest: { readonly name: string; readonly since: Date } | undefined;
+  /** What is left on the file system on which they wait. */
+  readonly freeBytes: number;
 }
 
 /** Counts what PostgreSQL has marked for archiving and nobody has taken yet. */
-export async function readArchiveLag(cluster: Cluster): Promise<ArchiveLag> {
+export async function countWaiting(cluster: Cluster): Promise<WaitingWal> {
   const folder = walDirectory(cluster);
   let [files, bytes] = [0, 0];
-  let oldest: Date | undefined;
-  for (const name of await names(join(folder, 'archive_status'))) {
-    if (!name.endsWith('.ready')) continue;
-    const marked = await lookAt(join(folder, 'archive_status', name));
-    const waiting = await lookAt(join(folder, name.slice(0, -'.ready'.length)));
+  let oldest: WaitingWal['oldest'];
+  for (const marker of await names(join(folder, 'archive_status'))) {
+    if (!marker.endsWith('.ready')) continue;
+    const name = marker.slice(0, -'.ready'.length);
+    const marked = await lookAt(join(folder, 'archive_status', marker));
+    const waiting = await lookAt(join(folder, name));
     if (marked === undefined || waiting === undefined) continue; // Taken since the folder was read.
     files += 1;
     bytes += waiting.size;
-    if (oldest === undefined || marked.mtime < oldest) oldest = marked.mtime;
+    if (oldest === undefined || marked.mtime < oldest.since) oldest = { name, since: marked.mtime };
   }
-  return { files, bytes, oldest };
+  const { bavail, bsize } = await statfs(folder).catch((error: unknown) => {
+    throw unreadable(folder, error);
+  });
+  return { files, bytes, oldest, freeBytes: bavail * bsize };
 }
 
 async function names(folder: string): Promise<readonly string[]> {

@@ -38,3 +38,41 @@ export async function readArchiverCounts(connection: Connection): Promise<Archiv
   if (row === undefined) throw new Failure('postgres', 'PostgreSQL does not tell how archiving goes');
   return row;
 }
+
+const progressSchema = z.object({
+  archived: z.coerce.number(),
+  lastName: z.string().nullable(),
+  lastAt: z.date().nullable(),
+  segmentSize: z.coerce.number(),
+  written: lsnSchema.nullable(),
+});
+
+/** How far archiving has come, as the server counts it since its statistics began. */
+export interface ArchiverProgress {
+  readonly archived: number;
+  readonly last: { readonly name: string; readonly at: Date } | undefined;
+  readonly segmentSize: number;
+  /** Up to where WAL is written; `undefined` in recovery, where the server writes none of its own. */
+  readonly written: Lsn | undefined;
+}
+
+/** Asks how far archiving has come. */
+export async function readArchiverProgress(
+  connection: Connection,
+  { versionNumber, isInRecovery }: { readonly versionNumber: number; readonly isInRecovery: boolean },
+): Promise<ArchiverProgress> {
+  const position = versionNumber < 100_000 ? 'pg_current_xlog_location()' : 'pg_current_wal_lsn()';
+  // Before 11 the setting counts pages of 8 kB.
+  const [row] = await connection.ask(
+    progressSchema,
+    `SELECT archived_count AS archived, last_archived_wal AS "lastName", last_archived_time AS "lastAt",
+       (SELECT setting::bigint * CASE unit WHEN '8kB' THEN 8192 ELSE 1 END
+        FROM pg_settings WHERE name = 'wal_segment_size') AS "segmentSize",
+       ${isInRecovery ? 'NULL' : `${position}::text`} AS written
+     FROM pg_stat_archiver`,
+  );
+  if (row === undefined) throw new Failure('postgres', 'PostgreSQL does not tell how archiving goes');
+  const { archived, lastName, lastAt, segmentSize, written } = row;
+  const last = lastName === null || lastAt === null ? undefined : { name: lastName, at: lastAt };
+  return { archived, last, segmentSize, written: written ?? undefined };
+}

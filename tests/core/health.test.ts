@@ -5,6 +5,8 @@ import { assess, healthSchema } from '../../src/core/health.ts';
 const now = new Date('2026-11-24T03:00:00Z');
 const at = (text: string) => new Date(`2026-11-${text}Z`);
 
+const noLag = { files: 0, bytes: 0, oldest: null, freeBytes: 64 * 1024 ** 3, last: null, rate: null };
+
 const well: HealthFacts = {
   now,
   label: '15/main',
@@ -16,7 +18,7 @@ const well: HealthFacts = {
   isRunning: true,
   isInRecovery: false,
   server: undefined,
-  archiving: { is: 'ours', command: 'ours', waiting: [], lag: { files: 0, bytes: 0, oldestSeconds: 0 } },
+  archiving: { is: 'ours', command: 'ours', waiting: [], lag: noLag },
   archiveFailure: undefined,
   restore: undefined,
   backups: { complete: 3, newest: at('24T02:00:00') },
@@ -180,21 +182,29 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
   ],
   [
     'some lag',
-    { archiving: { ...ours, lag: { files: 40, bytes: 40 * 1024 * 1024, oldestSeconds: 600 } } },
+    {
+      archiving: {
+        ...ours,
+        lag: { ...noLag, files: 40, bytes: 40 * 1024 * 1024, oldest: { name: 'A', seconds: 600 } },
+      },
+    },
     'attention',
-    '40 WAL files (40.0 MiB) wait to be archived, the oldest for 10 min',
+    '40 WAL files (40.0 MiB) wait to be archived, the oldest (A) for 10 min; 64.0 GiB are free there',
     'check',
   ],
   [
     'much lag',
-    { archiving: { ...ours, lag: { files: 400, bytes: 1, oldestSeconds: 2000 } } },
+    { archiving: { ...ours, lag: { ...noLag, files: 400, bytes: 1, oldest: { name: 'A', seconds: 2000 } } } },
     'alarm',
-    'the oldest for 33 min',
+    'the oldest (A) for 33 min',
     'check',
   ],
   [
     'lag within a long archive_timeout',
-    { archiveTimeoutSeconds: 600, archiving: { ...ours, lag: { files: 1, bytes: 1, oldestSeconds: 600 } } },
+    {
+      archiveTimeoutSeconds: 600,
+      archiving: { ...ours, lag: { ...noLag, files: 1, bytes: 1, oldest: { name: 'A', seconds: 600 } } },
+    },
     'ok',
     'can restore',
     undefined,
@@ -256,6 +266,21 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
   expect(health.text).toContain(text);
   if (next === undefined) expect(health.next).toBeUndefined();
   else expect(health.next).toContain(next);
+});
+
+test('how archiving goes on stands behind everything else', () => {
+  const rate = { archived: 11.6, written: 0.25 };
+  const lag = { ...noLag, last: { name: '000000010000000000000005', at: at('24T02:59:30') }, rate };
+  expect(assess({ ...well, archiving: { ...ours, lag } }).details).toEqual([
+    {
+      level: 'ok',
+      text: '15/main: no WAL waits to be archived; last archived 000000010000000000000005 at 2026-11-24T02:59:30.000Z; 12 segments a minute archived, 0.3 written',
+      next: undefined,
+    },
+  ]);
+  expect(assess({ ...well, archiving: { ...ours, is: 'foreign', lag } }).details.map(({ text }) => text)).toEqual([
+    expect.stringContaining('can restore to any second'),
+  ]);
 });
 
 test('the worst comes first and the rest behind it by weight', () => {

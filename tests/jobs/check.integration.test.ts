@@ -8,7 +8,8 @@ import { configure } from '../../src/jobs/configure.ts';
 import { findHoles } from '../../src/jobs/find-holes.ts';
 import { readBackupList } from '../../src/jobs/list-backups.ts';
 import { writeRestoreState, type RestoreState } from '../../src/jobs/restore/restore-state.ts';
-import { readHealth } from '../../src/jobs/status.ts';
+import { assess } from '../../src/core/health.ts';
+import { readHealthFacts } from '../../src/jobs/status.ts';
 import { makePrivateFolder } from '../../src/system/home.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { readNeededBackups } from '../../src/system/needed-backups.ts';
@@ -31,6 +32,7 @@ const context = async (options: Readonly<Record<string, unknown>> = {}) =>
   await jobContext(archived.machine, archived.server, options);
 const walk = async (options: Readonly<Record<string, unknown>> = {}) =>
   await check(await context(options), { signal: new AbortController().signal, stallMs: 3_000 });
+const health = async () => assess(await readHealthFacts(await context()));
 const faults = ({ checks }: CheckReport) => checks.filter(({ ok }) => !ok);
 
 test('a chain that holds is proven to its end and leaves nothing behind', async () => {
@@ -50,7 +52,7 @@ test('a destination that is gone is told, and what is behind it is not tried', a
   const { destination } = archived.machine;
   await rename(destination, `${destination}.away`);
   const report = await walk();
-  const health = await readHealth(await context());
+  const found = await health();
   await rename(`${destination}.away`, destination);
   expect(faults(report)).toMatchObject([
     {
@@ -62,7 +64,7 @@ test('a destination that is gone is told, and what is behind it is not tried', a
   ]);
   expect(report.notTried).toContain('wal');
   expect(reportExitCode(report)).toBe(5);
-  expect(health).toMatchObject({
+  expect(found).toMatchObject({
     level: 'alarm',
     text: expect.stringContaining('is not there; WAL waits on this machine'),
   });
@@ -72,14 +74,14 @@ test('archiving that is set to somebody else is told with its value', async () =
   await archived.server.sql("alter system set archive_command = 'cp %p /nowhere/%f'");
   await archived.server.sql('select pg_reload_conf()');
   const report = await walk();
-  const health = await readHealth(await context());
+  const found = await health();
   await archived.server.sql('alter system reset archive_command');
   await archived.server.sql('select pg_reload_conf()');
   expect(faults(report)).toMatchObject([
     { name: 'archiving', kind: 'refused', what: expect.stringContaining('cp %p /nowhere/%f') },
   ]);
   expect(report.notTried).toEqual(['wal']);
-  expect(health).toMatchObject({
+  expect(found).toMatchObject({
     level: 'blocked',
     text: expect.stringContaining('somebody else archives this cluster (cp %p /nowhere/%f)'),
   });
@@ -101,20 +103,20 @@ test('a command that is ours and does not work is found by the segment that neve
 test('a cluster that is down is told with the line that starts it', async () => {
   await archived.server.stop();
   const report = await walk();
-  const health = await readHealth(await context());
+  const found = await health();
   await archived.server.start();
   expect(faults(report)).toMatchObject([{ name: 'cluster', kind: 'postgres', hint: 'pg_ctlcluster 15 main start' }]);
-  expect(health).toMatchObject({ level: 'alarm', text: '15/main: the cluster does not run' });
+  expect(found).toMatchObject({ level: 'alarm', text: '15/main: the cluster does not run' });
 });
 
 test('without a backup the status says so; with one it says from when to when, and the list shows it', async () => {
-  expect(await readHealth(await context())).toMatchObject({
+  expect(await health()).toMatchObject({
     level: 'alarm',
     text: '15/main: there is no complete base backup: nothing can be restored',
   });
   const backup = await takeBackup(backupContext(archived), { trigger: 'person' });
-  const health = await readHealth(await context());
-  expect(health).toMatchObject({
+  const found = await health();
+  expect(found).toMatchObject({
     level: 'ok',
     text: expect.stringContaining(`can restore to ${backup.stoppedAt.toISOString()}; later seconds follow`),
   });
@@ -156,13 +158,13 @@ test('a segment that PostgreSQL believes archived and nobody stored is a hole, r
   expect(found).toMatchObject([{ timeline: 1, why: expect.stringContaining(`WAL segment ${lost} is not stored`) }]);
   expect(await findHoles(await context(), archived.repository)).toEqual([]);
   expect(await readNeededBackups(archived.unit)).toMatchObject([{ reason: 'hole', incarnation: 1 }]);
-  expect(await readHealth(await context())).toMatchObject({
+  expect(await health()).toMatchObject({
     level: 'alarm',
     text: expect.stringContaining(`WAL segment ${lost} is not stored`),
   });
 
   await takeBackup(backupContext(archived), { trigger: 'hole' });
-  expect(await readHealth(await context())).toMatchObject({ level: 'ok' });
+  expect(await health()).toMatchObject({ level: 'ok' });
   expect(await findHoles(await context(), archived.repository)).toEqual([]);
 });
 
@@ -185,11 +187,11 @@ test('while a restore is under way nothing is configured, and the status says on
     message: 'a restore of 15/main is under way (plan abc, recover)',
     hint: expect.stringContaining('restore --confirm=abc goes on'),
   });
-  expect(await readHealth(await context())).toMatchObject({
+  expect(await health()).toMatchObject({
     level: 'attention',
     text: '15/main: a restore is under way: plan abc, recover',
     details: [],
   });
   await writeRestoreState(archived.unit, { ...state, stage: 'abandoned' });
-  expect(await readHealth(await context())).toMatchObject({ level: 'ok' });
+  expect(await health()).toMatchObject({ level: 'ok' });
 });
