@@ -1,7 +1,7 @@
-import { settingsFromConfig } from '../core/charm-settings.ts';
 import { inJujuWords } from '../core/juju-words.ts';
 import { isPending } from '../core/job.ts';
 import { statusOf } from '../hooks/status.ts';
+import { settingsOf } from '../hooks/snapshot.ts';
 import { restoreTurnOf } from '../hooks/restore-stage.ts';
 import { addresseeOf, type Action } from './action.ts';
 
@@ -9,7 +9,7 @@ import { addresseeOf, type Action } from './action.ts';
 export const status: Action = {
   name: 'status',
   run: async ({ snapshot }) => {
-    const settings = settingsFromConfig(snapshot.config, snapshot.application.repository?.id);
+    const settings = settingsOf(snapshot, snapshot.application.repository?.id);
     const turn = restoreTurnOf(snapshot);
     const said = statusOf({ snapshot, settings, turn });
     const to = addresseeOf(snapshot);

@@ -1,19 +1,24 @@
-import { isFailure, type Failure } from './failure.ts';
+import { isFailure } from './failure.ts';
+import { withSecrets, type CharmConfig, type SecretAnswers, type SecretReader, type Unusable } from './juju-secrets.ts';
 import { isSecretOption, parseSettings, type Settings } from './settings.ts';
 
-/** The options of the charm as Juju gives them. */
-export type CharmConfig = Readonly<Record<string, string | number | boolean>>;
+/** The options of the charm, and what Juju said of the secrets that they name. */
+export interface CharmOptions {
+  readonly config: CharmConfig;
+  readonly secrets: SecretAnswers;
+  readonly reader: SecretReader;
+}
 
 /** What the charm's options come to: settings and the text of their file, or why they can't be used. */
 export type CharmSettings =
+  | Unusable
   | {
       readonly ok: true;
       readonly settings: Settings;
       readonly text: string;
       /** The options that stand in a file of their own, because that of the settings is everybody's to read. */
       readonly credentials: Readonly<Record<string, string>>;
-    }
-  | { readonly ok: false; readonly failure: Failure };
+    };
 
 const header =
   '# Written by the charm from the options of the application: juju config. Changes here are overwritten.\n';
@@ -22,8 +27,13 @@ const header =
  * Makes the settings file from the charm's options and the repository that the peers agreed on. A value that breaks its rule
  * gives the failure that names option, value and rule; the file that lies there then stays in force.
  */
-export function settingsFromConfig(config: CharmConfig, repositoryId: string | undefined): CharmSettings {
-  const all = { ...config, ...(repositoryId === undefined ? {} : { repository: repositoryId }) };
+export function settingsFromConfig(
+  { config, secrets, reader }: CharmOptions,
+  repositoryId: string | undefined,
+): CharmSettings {
+  const resolved = withSecrets(config, secrets, reader);
+  if (!resolved.ok) return resolved;
+  const all = { ...resolved.config, ...(repositoryId === undefined ? {} : { repository: repositoryId }) };
   try {
     const settings = parseSettings(all);
     // JSON is YAML: any text is one line, and nothing in it is taken for a mark of YAML's.
@@ -35,7 +45,7 @@ export function settingsFromConfig(config: CharmConfig, repositoryId: string | u
       .map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`);
     return { ok: true, settings, text: header + lines.join(''), credentials };
   } catch (error) {
-    if (isFailure(error, 'settings')) return { ok: false, failure: error };
+    if (isFailure(error, 'settings')) return { ok: false, failure: error, next: `juju config ${reader.application} …` };
     throw error;
   }
 }

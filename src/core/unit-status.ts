@@ -27,7 +27,7 @@ export interface StatusFacts extends Addressee {
   readonly application: string;
   readonly roles: readonly Role[];
   /** Why the options can't be used; the last good ones are in force. */
-  readonly invalid: Trouble | undefined;
+  readonly invalid: { readonly message: string; readonly next: string } | undefined;
   readonly destination: string | undefined;
   /** The application is joined to a repository. */
   readonly isJoined: boolean;
@@ -71,11 +71,7 @@ const say = (status: UnitStatus['status'], message: string, next?: string): Unit
 
 function aboutOptions({ application, invalid, destination }: StatusFacts): UnitStatus | undefined {
   if (invalid !== undefined)
-    return say(
-      'blocked',
-      invalid.message,
-      `juju config ${application} …; until then the last good options are in force`,
-    );
+    return say('blocked', invalid.message, `${invalid.next}; until then the last good options are in force`);
   if (destination !== undefined) return undefined;
   return say(
     'blocked',

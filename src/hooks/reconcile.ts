@@ -1,5 +1,5 @@
 import { isFailure, toFailure } from '../core/failure.ts';
-import { settingsFromConfig, type CharmSettings } from '../core/charm-settings.ts';
+import type { CharmSettings } from '../core/charm-settings.ts';
 import { agreedOwner, agreedRepository, reconcileJobs } from '../core/reconcile.ts';
 import type { UnitFacts } from '../core/site.ts';
 import type { ApplicationBag } from '../core/unit-bag.ts';
@@ -7,7 +7,7 @@ import type { HookTools } from '../juju/hook-tools.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
 import { applicationFields, unitFields } from './bags.ts';
 import { endIfFinished, takeRestoreTurn, type RestoreTurn } from './restore-stage.ts';
-import { readSnapshot, type Snapshot } from './snapshot.ts';
+import { readSnapshot, settingsOf, type Snapshot } from './snapshot.ts';
 import { identityOf, publishedFacts, siteOf } from './site-facts.ts';
 import { setStatus } from './status.ts';
 import type { UnitMachine } from './unit-machine.ts';
@@ -23,7 +23,7 @@ export async function reconcile(
 ): Promise<Snapshot> {
   const snapshot = await readSnapshot(environment, tools, machine);
   const application = agree(snapshot);
-  const settings = settingsFromConfig(snapshot.config, application.repository?.id);
+  const settings = settingsOf(snapshot, application.repository?.id);
   const settingsChanged = await applySettings(machine, settings);
   await machine.identify(identityOf(snapshot));
   const facts = publishedFacts(snapshot);

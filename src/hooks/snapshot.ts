@@ -1,8 +1,10 @@
-import type { CharmConfig } from '../core/charm-settings.ts';
+import { settingsFromConfig, type CharmSettings } from '../core/charm-settings.ts';
+import { secretUris, type CharmConfig, type SecretAnswers } from '../core/juju-secrets.ts';
 import type { Role } from '../core/site.ts';
 import type { ApplicationBag, UnitBag } from '../core/unit-bag.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
 import type { HookTools } from '../juju/hook-tools.ts';
+import { readSecrets } from './read-secrets.ts';
 import { readApplicationBag, readUnitBag } from './bags.ts';
 import type { LocalFacts, UnitMachine } from './unit-machine.ts';
 
@@ -10,6 +12,8 @@ import type { LocalFacts, UnitMachine } from './unit-machine.ts';
 export interface Snapshot {
   readonly environment: JujuEnvironment;
   readonly config: CharmConfig;
+  /** What Juju said of the secrets that options name. */
+  readonly secrets: SecretAnswers;
   readonly isLeader: boolean;
   readonly roles: readonly Role[];
   /** The peer relation's id; `undefined` before it is there and while it goes. */
@@ -28,16 +32,27 @@ export async function readSnapshot(
   machine: UnitMachine,
 ): Promise<Snapshot> {
   const roles = await readRoles(tools);
+  const config = await tools.configGet();
   const [peers] = await tools.relationIds('peers');
   return {
     environment,
-    config: await tools.configGet(),
+    config,
+    secrets: await readSecrets(tools, secretUris(config, environment.version)),
     isLeader: await tools.isLeader(),
     roles,
     peers,
     ...(await readPeers(environment, tools, peers)),
     local: await machine.look(roles),
   };
+}
+
+/** What the options come to, for a unit that is joined to this repository. */
+export function settingsOf(
+  { environment, config, secrets }: Snapshot,
+  repositoryId: string | undefined,
+): CharmSettings {
+  const reader = { application: environment.application, jujuVersion: environment.version };
+  return settingsFromConfig({ config, secrets, reader }, repositoryId);
 }
 
 /** The endpoints by which this unit is bound to its principal; a relation that is being broken no longer counts. */

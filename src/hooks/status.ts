@@ -34,7 +34,7 @@ function factsOf({ snapshot, settings, turn }: StatusSources): StatusFacts {
     jujuVersion: environment.version,
     application: environment.application,
     roles,
-    invalid: settings.ok ? undefined : { message: settings.failure.message, hint: settings.failure.hint ?? null },
+    invalid: settings.ok ? undefined : { message: settings.failure.message, next: settings.next },
     destination: settings.ok ? settings.settings.destination?.url : 'unknown',
     isJoined: application.repository !== undefined,
     isCopy: cluster?.standing?.is === 'copy',

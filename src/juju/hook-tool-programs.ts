@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
+import { Secret } from '../core/secret.ts';
 import { run } from '../system/process.ts';
 import type { Bag, HookTools } from './hook-tools.ts';
 
@@ -19,6 +20,7 @@ const defaultTimeoutMs = 120_000;
 const configSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 const namesSchema = z.array(z.string()).nullable();
 const dataSchema = z.record(z.string(), z.string()).nullable();
+const secretSchema = z.record(z.string(), z.string());
 const parametersSchema = z.record(z.string(), z.unknown()).nullable();
 
 /** The hook tools as the programs that Juju put on the PATH. */
@@ -45,6 +47,12 @@ export function makeHookTools(options: HookToolOptions = {}): HookTools {
     relationSet: async (id, bag, data) => {
       if (Object.keys(data).length === 0) return;
       await call('relation-set', ['-r', id, ...appFlag(bag), '--file', '-'], exactYaml(data));
+    },
+    secretGet: async (uri) => {
+      const content = await ask(secretSchema, 'secret-get', '--refresh', '--', uri);
+      // Whatever is done with them later: from here on they are in no text of ours.
+      for (const value of Object.values(content)) void new Secret(value);
+      return content;
     },
     isLeader: async () => {
       try {

@@ -35,6 +35,11 @@ export interface HookTools {
   relationGet(id: string, bag: Bag, member: string): Promise<RelationData>;
   /** Writes into our own bag; an empty text deletes. The application's bag is the leader's: anyone else fails. */
   relationSet(id: string, bag: Bag, data: RelationData): Promise<void>;
+  /**
+   * The newest contents of a secret, values by key; from now on this revision is the one that we follow, and `secret-changed`
+   * tells of the next. Fails with what Juju says where it is not granted, not there or not to be had.
+   */
+  secretGet(uri: string): Promise<RelationData>;
   /** Whether we lead our application, and will for at least 30 seconds. Unknown means no. */
   isLeader(): Promise<boolean>;
   statusSet(status: Status, message: string): Promise<void>;

@@ -3,7 +3,16 @@ import { settingsFromConfig } from '../../src/core/charm-settings.ts';
 
 test('secrets go into no file that everybody may read, all other options do', () => {
   const made = settingsFromConfig(
-    { destination: 's3://bucket', 's3-region': 'x', 's3-access-key': 'planted-1', 's3-secret-key': 'planted-2' },
+    {
+      config: {
+        destination: 's3://bucket',
+        's3-region': 'x',
+        's3-access-key': 'planted-1',
+        's3-secret-key': 'planted-2',
+      },
+      secrets: new Map(),
+      reader: { application: 'lb', jujuVersion: '2.9.49' },
+    },
     undefined,
   );
 

@@ -85,10 +85,20 @@ const cases: readonly (readonly [string, Partial<StatusFacts>, string])[] = [
     {
       invalid: {
         message: 'option retention-count is 0, it must be a whole number of backups from 1 to 10000',
-        hint: null,
+        next: 'juju config lb …',
       },
     },
     'blocked: option retention-count is 0, it must be a whole number of backups from 1 to 10000. Next: juju config lb …; until then the last good options are in force',
+  ],
+  [
+    'a secret that Juju does not give at the moment',
+    {
+      invalid: {
+        message: 'option s3-secret-key is secret:x, and Juju could not be asked for it: the backend is sealed',
+        next: 'wait; it is asked again within minutes',
+      },
+    },
+    'blocked: option s3-secret-key is secret:x, and Juju could not be asked for it: the backend is sealed. Next: wait; it is asked again within minutes; until then the last good options are in force',
   ],
   [
     'no destination',

@@ -19,6 +19,14 @@ const kinds = [
   'license',
 ];
 
+/** Credentials of a destination, by where they come from: a secret of the model's user, its next revision, an option. */
+const given = {
+  first: { 's3-access-key': 'planted-access-one', 's3-secret-key': 'planted/secret+one' },
+  wrong: { 's3-access-key': 'planted-access-two', 's3-secret-key': 'planted secret, with blanks' },
+  next: { 's3-access-key': 'planted-access-two', 's3-secret-key': 'planted/secret+two' },
+  option: `-----BEGIN OPENSSH PRIVATE KEY-----\n${'cGxhbnRlZHByaXZhdGVrZXk'.repeat(3)}\n-----END OPENSSH PRIVATE KEY-----`,
+};
+
 let world: CharmWorld;
 let production: CharmModel;
 let spare: CharmModel;
@@ -62,7 +70,9 @@ async function plantedSecrets(): Promise<readonly string[]> {
     }),
   );
   expect(verifiers.flat().length).toBeGreaterThanOrEqual(4);
-  return [...texts, ...verifiers.flat()];
+  const [, body = ''] = given.option.split('\n');
+  const credentials = [given.first, given.wrong, given.next].flatMap((each) => Object.values(each));
+  return [...new Set([...texts, ...verifiers.flat(), ...credentials, body])];
 }
 
 async function watchTitles(): Promise<void> {
@@ -100,6 +110,13 @@ function leaks(places: readonly { readonly where: string; readonly text: string 
 
 test('a whole life goes by, with its failures', { timeout: 600_000 }, async () => {
   const [pg, ls] = [production.unit, production.beside('landscape-server/0')];
+  const { juju } = production;
+  const uri = juju.addSecret('keys', given.first);
+  juju.config(application, { 's3-access-key': uri, 's3-secret-key': uri, 'sftp-private-key': given.option });
+  for (const unit of [pg, ls]) await production.until(unit, /it must be a secret that is granted to/, 60);
+  juju.grantSecret(uri, application);
+  juju.updateStatus();
+  for (const unit of [pg, ls]) await production.until(unit, /not joined/, 60);
   for (const [unit, action] of [
     [pg, 'init'],
     [pg, 'backup'],
@@ -112,6 +129,13 @@ test('a whole life goes by, with its failures', { timeout: 600_000 }, async () =
     expect(await act(production, unit, action), `${action} on ${unit}`).toMatchObject({ status: 'completed' });
   }
   await act(production, ls, 'backup', { format: 'json' });
+
+  // What is told of contents that break a rule is told without them, and the next ones arrive by themselves.
+  juju.updateSecret(uri, given.wrong);
+  await production.until(pg, /option s3-secret-key is \(secret\)/, 60);
+  await act(production, pg, 'status');
+  juju.updateSecret(uri, given.next);
+  for (const unit of [pg, ls]) await production.until(unit, /^active/, 60);
 
   // A service.conf that can't be read holds its secrets on the very lines that are at fault.
   const { machine } = production.landscapes[0] ?? { machine: undefined };
@@ -141,6 +165,14 @@ test('a whole life goes by, with its failures', { timeout: 600_000 }, async () =
 test('what was planted is there to be found, so that finding nothing means something', async () => {
   const conf = (await production.landscapes[0]?.machine.read('/etc/landscape/service.conf')) ?? '';
   expect(leaks([{ where: 'service.conf', text: conf }]).length).toBeGreaterThan(3);
+  for (const unit of [production.unit, production.beside('landscape-server/0')]) {
+    const machine = await production.machineOf(unit);
+    const path = `/var/lib/landscape-backup/${unit.replace('/', '-')}/credentials.yaml`;
+    const kept = await machine.run(['sh', '-c', `stat -c '%a %U:%G' ${path} && cat ${path}`]);
+    // The group is that of the cluster's owner; where there is no cluster nobody but root gets in.
+    expect(kept).toMatch(unit === production.unit ? /^640 root:postgres\n/ : /^640 root:root\n/);
+    expect(leaks([{ where: 'credentials', text: kept }]).length).toBe(3);
+  }
   expect(said.length).toBeGreaterThan(12);
   expect([...titles].some((title) => title.includes('landscape-backup'))).toBe(true);
 });
@@ -182,7 +214,8 @@ test('no secret is in a manifest, a record or a name at the destination', async 
 test('no secret is in a file or log of a machine that others than its owner can read', async () => {
   const roots = '/var/lib/landscape-backup /opt/landscape-backup /var/log/site /etc/systemd/system /tmp /run';
   // Programs are large and the same everywhere; what is told as a test's own secret lies in none of them.
-  const script = `find ${roots} -type f -perm /044 -size -4M 2>/dev/null | grep -v -e /versions/ | while read -r file; do
+  // The credentials' file is for one group besides, as the test above holds.
+  const script = `find ${roots} -type f -perm /044 -size -4M 2>/dev/null | grep -v -e /versions/ -e '/credentials.yaml$' | while read -r file; do
     sed "s|^|$file: |" "$file"; done`;
   const places = await Promise.all(
     machines().map(async (machine) => ({ where: machine.name, text: await machine.run(['sh', '-c', script]) })),

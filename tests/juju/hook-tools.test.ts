@@ -52,6 +52,7 @@ describe('answers', () => {
     ['relation-list', '"a"', async (asked) => await asked.relationApplication('peers:0'), 'a'],
     ['relation-get', '{"k":"v"}', async (asked) => await asked.relationGet('peers:0', 'unit', 'a/0'), { k: 'v' }],
     ['relation-get', 'null', async (asked) => await asked.relationGet('peers:0', 'app', 'a'), {}],
+    ['secret-get', '{"key":"two\\nlines"}', async (asked) => await asked.secretGet('secret:x'), { key: 'two\nlines' }],
     ['is-leader', 'true', async (asked) => await asked.isLeader(), true],
     ['action-get', '{"n":{"m":1}}', async (asked) => await asked.actionGet(), { n: { m: 1 } }],
     ['action-get', 'null', async (asked) => await asked.actionGet(), {}],
@@ -59,6 +60,14 @@ describe('answers', () => {
     await tool(name, answer);
 
     expect(await asking(tools)).toEqual(expected);
+  });
+
+  test('secrets are asked for in their newest revision, by a URI that is no flag', async () => {
+    await tool('secret-get', '{}');
+
+    await tools.secretGet('--secret');
+
+    expect(await calls()).toEqual([['--format', 'json', '--refresh', '--', '--secret']]);
   });
 
   test('a failing is-leader means that we do not lead', async () => {

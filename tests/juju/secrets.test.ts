@@ -55,7 +55,7 @@ describe('a secret of the user', () => {
 
   test('needs a version that has them, and keys that Juju takes', async () => {
     const { model } = await world(undefined, { version: '2.9.49' });
-    expect(() => model.addSecret('key', { key: 'x' })).toThrow('has no secrets');
+    expect(() => model.addSecret('key', { key: 'x' })).toThrow('has no secrets of users');
     const newer = await world();
     expect(() => newer.model.addSecret('key', { a: 'x' })).toThrow('invalid key "a"');
   });

@@ -3,6 +3,8 @@ import type { JujuEnvironment, JujuEvent } from '../../../src/juju/environment.t
 import type { HookTools } from '../../../src/juju/hook-tools.ts';
 import { relationId, ToolError, type HookContext } from './context.ts';
 import type { Random } from './random.ts';
+import { Refused } from './refused.ts';
+import { readSecret } from './secrets.ts';
 import type { Ending, Runner } from './runner.ts';
 import type { HookOperation, Task, UnitState } from './state.ts';
 
@@ -87,6 +89,7 @@ function makeTools(context: HookContext, gate: () => void, chance: Chance): Hook
         context.relationSet(id, bag, data);
       });
     },
+    secretGet: async (uri) => await call('secret-get', () => secretGet(context, uri)),
     isLeader: async () => await call('is-leader', () => context.isLeader()),
     statusSet: async (status, message) => {
       await call('status-set', () => {
@@ -120,6 +123,13 @@ function makeTools(context: HookContext, gate: () => void, chance: Chance): Hook
       });
     },
   };
+}
+
+/** `secret-get --refresh` */
+function secretGet(context: HookContext, uri: string): Readonly<Record<string, string>> {
+  if (!context.isOpen) throw new Refused(`a hook tool was used after its hook had ended (${context.id})`);
+  if (!context.model.behaviour.secrets) throw new ToolError(1, 'bad request: unknown command "secret-get"');
+  return readSecret(context.unit, uri, 'refresh');
 }
 
 function environmentOf(context: HookContext, operation: HookOperation | Task): JujuEnvironment {

@@ -1,5 +1,6 @@
 import { ToolError } from './context.ts';
 import { Refused } from './refused.ts';
+import { isAtLeast } from './versions.ts';
 import type { ApplicationState, ModelState, UnitState } from './state.ts';
 
 /** A secret of the model's user: every revision of its contents, the oldest first, and who may read it. */
@@ -14,7 +15,8 @@ const keyRule = /^[a-z](?:-?[a-z0-9]){2,}$/;
 
 /** `juju add-secret`: gives back its URI. Secrets of users are there from Juju 3.3 on. */
 export function addSecret(model: ModelState, name: string, content: Readonly<Record<string, string>>): string {
-  if (!model.behaviour.secrets) throw new Refused(`Juju ${model.behaviour.version} has no secrets`);
+  if (!isAtLeast(model.behaviour.version, '3.3'))
+    throw new Refused(`Juju ${model.behaviour.version} has no secrets of users`);
   checkKeys(content);
   const id = `s${String(model.secrets.size + 1).padStart(19, '0')}`;
   model.secrets.set(id, { id, name, revisions: [content], grants: new Set() });
