@@ -35,20 +35,23 @@ export async function runJob(context: JobRunContext, id: string): Promise<JobEnd
   if (runner === undefined) throw new Failure('machine', '/proc does not tell about this process');
   await folder.writeRunning({ format: 1, runner, verb: null });
   const verb = startVerb(context, request);
-  const passOn = () => {
-    verb.kill('SIGTERM');
-  };
-  context.signal.addEventListener('abort', passOn);
-  if (context.signal.aborted) passOn();
-  await folder.writeRunning({ format: 1, runner, verb: (await markOf(verb.pid)) ?? null });
   const keeper = stepKeeper(folder);
-  const [stdout, lines, { exitCode, signal }] = await Promise.all([
+  // Before anything is awaited: what nobody reads yet is thrown away.
+  const heard = Promise.all([
     readAll(verb),
     readLines(verb, context, (step) => {
       keeper.keep(step);
     }),
     verb.ended,
   ]);
+  heard.catch(() => undefined); // Awaited below; what fails before comes first.
+  const passOn = () => {
+    verb.kill('SIGTERM');
+  };
+  context.signal.addEventListener('abort', passOn);
+  if (context.signal.aborted) passOn();
+  await folder.writeRunning({ format: 1, runner, verb: (await markOf(verb.pid)) ?? null });
+  const [stdout, lines, { exitCode, signal }] = await heard;
   await keeper.close();
   context.signal.removeEventListener('abort', passOn);
   return await end(folder, context.clock, { verb: request.argv[0] ?? '', exitCode, signal, stdout, lines });

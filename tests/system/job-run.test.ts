@@ -7,6 +7,7 @@ import { isPending, type Job } from '../../src/core/job.ts';
 import { childJobs } from '../../src/system/child-jobs.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { jobFolder } from '../../src/system/job-folder.ts';
+import { runJob } from '../../src/system/job-run.ts';
 import type { Jobs } from '../../src/system/jobs.ts';
 import { isRunning, markOf } from '../../src/system/process-mark.ts';
 import { writeUnitIdentity } from '../../src/system/unit-identity.ts';
@@ -86,6 +87,31 @@ test('a job that is stopped ends in good order: the verb hears it and says so', 
   const id = await jobs.start(['work', '60000']);
   await until('the verb works', async () => (await jobs.look(id))?.progress !== undefined);
   expect(await jobs.stop(id)).toMatchObject({ state: 'failed', failure: { message: 'stopped by SIGTERM' } });
+});
+
+test('a verb that has ended before its runner has written down its number has told its result all the same', async () => {
+  const program = join(home, 'quick');
+  await writeFile(program, `#!/bin/sh\necho '{"worked":"at once"}'\necho 'a line for the log' >&2\n`);
+  await chmod(program, 0o755);
+  for (let round = 0; round < 20; round += 1) {
+    const id = `quick-${round}`;
+    await jobFolder(home, id).writeRequest({ format: 1, id, argv: ['work'], startedAt: new Date() });
+    const said: string[] = [];
+    const ended = await runJob(
+      {
+        home,
+        program: [program],
+        clock: machineClock,
+        signal: new AbortController().signal,
+        say: (line) => said.push(line),
+      },
+      id,
+    );
+
+    expect(ended).toMatchObject({ exitCode: 0, failure: null });
+    expect(await jobs.look(id)).toMatchObject({ state: 'succeeded', result: { worked: 'at once' } });
+    expect(said).toEqual(['a line for the log']);
+  }
 });
 
 test('killed outright at any instant a job is told as it is: running until nothing of it is left, then lost', async () => {
