@@ -7,10 +7,11 @@ import { Failure, toFailure } from '../core/failure.ts';
 import { landscapeUnitFactsSchema } from '../core/landscape-facts.ts';
 import type { Role } from '../core/site.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
-import { listClusters } from '../postgres/cluster.ts';
+import { findCluster, listClusters } from '../postgres/cluster.ts';
 import { machineClock } from '../system/clock.ts';
 import { parseJson, readText, writeAtomically } from '../system/files.ts';
-import { settingsFile, writeCredentials } from '../system/home.ts';
+import { installArchiver, removeArchiver } from '../system/archiver-service.ts';
+import { settingsFile, unitFolder, writeCredentials } from '../system/home.ts';
 import { installUnit, openJobs, removeUnit } from '../system/installation.ts';
 import { machinePaths, placesOf, type UnitPlaces } from '../system/machine-paths.ts';
 import { run } from '../system/process.ts';
@@ -43,6 +44,17 @@ export async function localMachine(juju: JujuEnvironment): Promise<UnitMachine> 
       if (JSON.stringify(known) === JSON.stringify(identity)) return;
       if (!isSameDue(known, identity)) await install(identity.roles);
       await writeUnitIdentity(home, identity);
+    },
+    keepArchiver: async (label) => {
+      if (label === undefined) {
+        await removeArchiver(machinePaths, places);
+        return;
+      }
+      const { unit, ownerUid, ownerGid } = await findCluster(label, []);
+      await installArchiver(machinePaths, places, {
+        templates: join(juju.charmDirectory, 'systemd'),
+        cluster: { label, folder: unitFolder(home, unit).path, ownerUid, ownerGid },
+      });
     },
     isInstalled: async () => await isInForce(join(juju.charmDirectory, 'runtime'), places),
     uninstall: async () => await takeAway(places, juju.unit),

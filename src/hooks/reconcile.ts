@@ -26,6 +26,7 @@ export async function reconcile(
   const settings = settingsOf(snapshot, application.repository?.id);
   const settingsChanged = await applySettings(machine, settings);
   await machine.identify(identityOf(snapshot));
+  await keepArchiver(tools, machine, snapshot);
   const facts = publishedFacts(snapshot);
   await machine.writeSite(siteOf(snapshot, facts, machine.now()));
   const turn = await takeRestoreTurn(snapshot, machine);
@@ -66,6 +67,18 @@ async function applySettings(machine: UnitMachine, settings: CharmSettings): Pro
   if ((await machine.readSettings()) === settings.text) return isOther;
   await machine.writeSettings(settings.text);
   return true;
+}
+
+/** Everything is archived without it too, so what stands in its way is told and holds up nothing. */
+async function keepArchiver(tools: HookTools, machine: UnitMachine, { roles, local }: Snapshot): Promise<void> {
+  const label = local.cluster?.cluster?.label;
+  // Where the cluster could not be asked, the one that runs is left alone.
+  if (label === undefined && roles.includes('postgresql')) return;
+  try {
+    await machine.keepArchiver(label);
+  } catch (error) {
+    await tools.log('WARNING', `the resident archiver: ${toFailure(error).message}`);
+  }
 }
 
 /** Tells whether it started any. */

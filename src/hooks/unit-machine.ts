@@ -29,6 +29,8 @@ export interface UnitMachine {
   install(roles: readonly Role[]): Promise<readonly string[]>;
   /** Says to programs without Juju who this unit is, and has done what is due for its roles. */
   identify(identity: UnitIdentity): Promise<void>;
+  /** Has the resident archiver of a cluster (`15/main`) run; with `undefined` none runs on this unit. May be repeated. */
+  keepArchiver(label: string | undefined): Promise<void>;
   /** Takes everything of this unit away but the repository; says what stays and why. Never fails. */
   uninstall(): Promise<readonly string[]>;
   /** Puts back what was found in PostgreSQL, as far as it can within its bound; says what it could not do. Never fails. */

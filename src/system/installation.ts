@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { toFailure } from '../core/failure.ts';
 import { childJobs } from './child-jobs.ts';
 import type { Clock } from './clock.ts';
+import { removeArchiver } from './archiver-service.ts';
 import { installCommand, removeCommand } from './command-link.ts';
 import { removeEmpty, removeHome } from './home-removal.ts';
 import type { Jobs } from './jobs.ts';
@@ -69,6 +70,9 @@ export async function removeUnit(paths: MachinePaths, unit: string, kept: readon
       problems.push(toFailure(error).message);
     }
   };
+  await attempt(async () => {
+    await removeArchiver(paths, places);
+  });
   await attempt(async () => {
     await removeUnitFiles(paths, places);
   });

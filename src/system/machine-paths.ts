@@ -35,6 +35,10 @@ export interface UnitPlaces {
   readonly jobTemplate: string;
   /** What its timer is called, without its ending. */
   readonly due: string;
+  /** What the service of its resident archiver is called, without its ending. */
+  readonly archiver: string;
+  /** There while systemd has not read that service's file since it changed. */
+  readonly archiverUnread: string;
 }
 
 /** Where the parts of a unit (`landscape-backup/0`) lie. */
@@ -46,5 +50,7 @@ export function placesOf(paths: MachinePaths, unit: string): UnitPlaces {
     runtime: join(paths.runtimes, slug, 'runtime'),
     jobTemplate: `landscape-backup-${slug}-job`,
     due: `landscape-backup-${slug}-due`,
+    archiver: `landscape-backup-${slug}-archiver`,
+    archiverUnread: join(paths.runtimes, slug, 'archiver-unread'),
   };
 }

@@ -102,7 +102,8 @@ async function unitFiles(
   ];
 }
 
-async function readTemplate(path: string, values: Readonly<Record<string, string>>): Promise<string> {
+/** A template of the charm's, its marks (`@NAME@`) filled; one that is missing is `damaged`. */
+export async function readTemplate(path: string, values: Readonly<Record<string, string>>): Promise<string> {
   const text = await readText(path);
   if (text === undefined) throw new Failure('damaged', `${path} is missing: the charm is not whole`);
   return text.replaceAll(/@([A-Z]+)@/g, (mark, name: string) => values[name] ?? mark);

@@ -35,6 +35,8 @@ export class DoubleMachine {
   uninstalled = false;
   /** Of which version of the charm its programs are, and which one lies in the charm's directory. */
   readonly version = { installed: 0, charm: 0 };
+  /** The cluster whose resident archiver runs here. */
+  archiver: string | undefined;
   /** PostgreSQL calls our program for every segment. */
   archives = false;
   /** What is in the way on this machine. */
@@ -129,12 +131,16 @@ export class DoubleMachine {
       identify: async (identity) => {
         this.identity = identity;
       },
+      keepArchiver: async (label) => {
+        this.archiver = label;
+      },
       isInstalled: async () => this.installed !== undefined && this.version.installed === this.version.charm,
       uninstall: async () => {
         await this.#leave();
         // What still runs comes to its end right behind that, as chance has it.
         for (const job of this.pending) this.finish(job.id);
         this.uninstalled = true;
+        this.archiver = undefined;
         this.installed = undefined;
         this.settings = undefined;
         this.identity = undefined;

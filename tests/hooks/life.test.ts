@@ -22,6 +22,7 @@ function expectWell(world: CharmWorld): void {
     const machine = world.machineOf(unit);
     expect(machine.settings).toContain(repository.id);
     expect(machine.identity?.roles).toEqual(rolesBeside(machine.identity?.principal ?? ''));
+    expect(machine.archiver).toBe(machine.identity?.roles.includes('postgresql') === true ? '15/main' : undefined);
   }
   expectNoFailures(world);
 }
@@ -38,10 +39,11 @@ function expectNoFailures({ model }: CharmWorld): void {
 
 /** PostgreSQL calls nothing of ours, nothing of ours runs, and nothing is left on the machine. */
 function expectGone(machine: DoubleMachine): void {
-  const { unit, archives, uninstalled, installed, settings, pending } = machine;
-  expect({ unit, archives, uninstalled, installed, settings, pending }).toEqual({
+  const { unit, archives, archiver, uninstalled, installed, settings, pending } = machine;
+  expect({ unit, archives, archiver, uninstalled, installed, settings, pending }).toEqual({
     unit,
     archives: false,
+    archiver: undefined,
     uninstalled: true,
     installed: undefined,
     settings: undefined,

@@ -24,6 +24,7 @@ afterAll(async () => {
 
 const home = '/var/lib/landscape-backup/landscape-backup-0';
 const due = 'landscape-backup-landscape-backup-0-due';
+const archiver = 'landscape-backup-landscape-backup-0-archiver.service';
 
 test('deployed without options nothing is kept, and the status says the one next command each time', async () => {
   await production.deploy();
@@ -72,7 +73,29 @@ test('the timer works without Juju, and widens what can be restored to any secon
   production.juju.updateStatus(unit);
 
   await production.until(unit, /^active: 15\/main: can restore to any second from \S+ to \S+; next backup \S+$/);
-  expect(await production.run(unit, 'status')).toBe(production.status(unit));
+  expect(await production.run(unit, 'status')).toContain(`${production.status(unit)}\nok: 15/main: no WAL waits`);
+});
+
+test('the resident archiver runs beside the cluster as its owner, and comes back when it is killed', async () => {
+  const machine = await production.machineOf(production.unit);
+  const mainProcess = async () =>
+    (await machine.run(['systemctl', 'show', '-p', 'MainPID', '--value', archiver])).trim();
+  const said = async () =>
+    (await machine.read(`/var/log/site/${archiver}.log`)).split('\n').filter((line) => line !== '');
+  await until('it archives', async () => (await said()).includes('archiving'));
+  const before = await mainProcess();
+  expect((await machine.run(['ps', '-o', 'user=,args=', '-p', before])).trim()).toMatch(
+    /^postgres .*\/versions\/[0-9a-f]+\/bin\/.*archiver\.js /,
+  );
+
+  await machine.run(['systemctl', 'kill', '-s', 'KILL', archiver]);
+
+  await until('it is back', async () => !['0', before].includes(await mainProcess()));
+  await production.database.sql(
+    "update account set title = 'again'; select pg_switch_wal()",
+    'landscape-standalone-main',
+  );
+  await until('it archives again', async () => (await said()).filter((line) => line === 'archiving').length > 1);
 });
 
 test('on a spare the plan comes first, then it runs as jobs that wake the charm, and what comes of it is a copy', async () => {

@@ -303,6 +303,8 @@ test('the machine itself is the one that paths are made for', () => {
   expect(placesOf(machinePaths, first)).toEqual({
     home: '/var/lib/landscape-backup/landscape-backup-0',
     versions: '/opt/landscape-backup/landscape-backup-0/versions',
+    archiver: 'landscape-backup-landscape-backup-0-archiver',
+    archiverUnread: '/opt/landscape-backup/landscape-backup-0/archiver-unread',
     runtime: '/opt/landscape-backup/landscape-backup-0/runtime',
     jobTemplate: 'landscape-backup-landscape-backup-0-job',
     due: 'landscape-backup-landscape-backup-0-due',

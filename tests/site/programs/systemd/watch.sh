@@ -123,7 +123,8 @@ watch_once() {
   [ "$result" = success ] && ! is_stopping "$unit" || return 0
   case $kind in
   oneshot) watch_oneshot "$unit" ;;
-  simple | exec) watch_main "$unit" ;;
+  # Nobody waits for readiness here: there is no socket to tell it through.
+  simple | exec | notify) watch_main "$unit" ;;
   forking) watch_forking "$unit" ;;
   *) result=not-simulated; fail_to_simulate "Type=$kind of $unit" ;;
   esac
