@@ -98,6 +98,39 @@ test('the resident archiver runs beside the cluster as its owner, and comes back
   await until('it archives again', async () => (await said()).filter((line) => line === 'archiving').length > 1);
 });
 
+test('WAL that was lost behind our back is said, and the timer answers it by a new backup, without Juju', async () => {
+  const { unit, database } = production;
+  const machine = await production.machineOf(unit);
+  const stored = async (what: RegExp) =>
+    (await readdir(world.share, { recursive: true })).filter((name) => what.test(name));
+  const backup = /\/base\/[^/]+\/backup\.json$/;
+  const before = await stored(backup);
+  await machine.run(['systemctl', 'stop', archiver]);
+  await database.sql("alter system set archive_command = '/bin/true'");
+  await database.sql('select pg_reload_conf()');
+  const lost = await database.sql('select pg_walfile_name(pg_current_wal_insert_lsn())');
+  await until('PostgreSQL takes it for archived', async () => {
+    await database.sql("update account set title = 'lost'; select pg_switch_wal()", 'landscape-standalone-main');
+    const status = await database.sql("select string_agg(f, ' ') from pg_ls_dir('pg_wal/archive_status') f");
+    return status.includes(`${lost}.done`);
+  });
+  await database.sql('alter system reset archive_command');
+  await database.sql('select pg_reload_conf()');
+  await machine.run(['systemctl', 'start', archiver]);
+  await database.sql("update account set title = 'after it'; select pg_switch_wal()", 'landscape-standalone-main');
+
+  for (let minute = 0; minute < 2; minute += 1) await machine.fireTimer(due);
+
+  const after = await stored(backup);
+  expect(before).toHaveLength(1);
+  expect(after).toHaveLength(2);
+  expect(after).toEqual(expect.arrayContaining([...before]));
+  expect(await stored(/\/holes\/\d+\.json$/)).toHaveLength(1);
+  production.juju.updateStatus(unit);
+  await production.until(unit, /^active: 15\/main: can restore to /);
+  rows = await everyRow(database);
+});
+
 test('on a spare the plan comes first, then it runs as jobs that wake the charm, and what comes of it is a copy', async () => {
   await spare.deploy({ destination });
   const { unit, database } = spare;
