@@ -71,11 +71,20 @@ function keepWriting(database: PostgresqlHost): { stop(): Promise<number> } {
   };
 }
 
-async function deployBoth(production: CharmModel, spare: CharmModel): Promise<void> {
+/** Gives back what ends when the spare is up: nothing of production waits for it. */
+async function deployBoth(production: CharmModel, spare: CharmModel): Promise<{ readonly spareIsUp: Promise<void> }> {
   title('Two models, production and a spare: the charm beside PostgreSQL and Landscape Server');
-  await Promise.all([deploy(production, { destination, 'restart-postgresql': true }), deploy(spare, { destination })]);
-  for (const model of [production, spare]) await model.until(model.unit, /not joined/);
+  const deploying = deploy(production, { destination, 'restart-postgresql': true });
+  const spareIsUp = (async () => {
+    await deploy(spare, { destination });
+    await spare.until(spare.unit, /not joined/, 120);
+  })();
+  spareIsUp.catch(() => undefined); // Awaited where the spare is needed.
+  await deploying;
+  await production.until(production.unit, /not joined/);
   showStatus(production);
+  say('   the spare comes up meanwhile');
+  return { spareIsUp };
 }
 
 async function keepProduction(production: CharmModel): Promise<void> {
@@ -181,12 +190,13 @@ async function tell(world: CharmWorld): Promise<boolean> {
   ]);
   const began = performance.now();
   say(`   that took ${(began / 1000).toFixed(0)} s`);
-  await deployBoth(production, spare);
+  const { spareIsUp } = await deployBoth(production, spare);
   await keepProduction(production);
   const [original] = production.landscapes;
   if (original === undefined) throw new Error('production has no Landscape');
   const files = await kept(original);
   const { second, rows } = await disaster(production);
+  await spareIsUp;
   // From here on production writes nothing by itself: what changes would be the spare's doing.
   await production.database.stop();
   const before = await contents(world.share, guests);
