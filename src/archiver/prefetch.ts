@@ -114,11 +114,13 @@ class Fetching {
 
   /** The first segment that recovery will ask for and that is neither here nor on its way. */
   #next(): PlannedSegment | undefined {
+    // Looked at first: the front says what it asks for before it takes it, so what is gone here has been asked for by then.
+    const ready = this.#spool.ready();
     const asked = this.#readAsked();
     const wanted = plannedAfter(this.#service, asked, this.#room);
     const useful = new Set(wanted.map(({ name }) => name));
     const held = new Set(this.#coming);
-    for (const [name, where] of this.#spool.ready()) {
+    for (const [name, where] of ready) {
       // What was asked for last may be on its way to recovery at this moment.
       if (name === asked?.name || (where === 'here' && useful.has(name))) held.add(name);
       else this.#spool.remove(name);
