@@ -1,10 +1,10 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAccounts } from './accounts.ts';
-import { readText, removeFile, writeAtomically } from './files.ts';
+import { readText, removeFile } from './files.ts';
 import type { MachinePaths, UnitPlaces } from './machine-paths.ts';
 import { run } from './process.ts';
-import { hasSystemd, readTemplate } from './systemd-units.ts';
+import { hasSystemd, placeUnitFile, readTemplate } from './systemd-units.ts';
 
 /** The cluster that a resident archiver works for. */
 export interface ArchivedCluster {
@@ -36,14 +36,8 @@ export async function installArchiver(
     VERSION: await realpath(places.runtime),
   });
   const service = `${places.archiver}.service`;
-  const file = join(paths.systemdUnits, service);
   const unread = places.archiverUnread;
-  if ((await readText(file)) !== text) {
-    await mkdir(paths.systemdUnits, { recursive: true, mode: 0o755 });
-    // Durable first: who is interrupted before systemd has read the file finds the mark, and has it read.
-    await writeAtomically(unread, '', 0o644);
-    await writeAtomically(file, text, 0o644);
-  }
+  await placeUnitFile(join(paths.systemdUnits, service), text, unread);
   if ((await readText(unread)) === undefined) return;
   await run('systemctl', ['daemon-reload']);
   await run('systemctl', ['enable', service]);

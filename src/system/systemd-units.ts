@@ -32,15 +32,8 @@ export async function installUnitFiles(
   places: UnitPlaces,
   request: UnitFilesRequest,
 ): Promise<void> {
-  await mkdir(paths.systemdUnits, { recursive: true, mode: 0o755 });
   const files = await unitFiles(places, request);
-  for (const [file, text] of files) {
-    const path = join(paths.systemdUnits, file);
-    if ((await readText(path)) === text) continue;
-    // Durable first: who is interrupted before systemd has read the file finds the mark, and has it read.
-    await writeAtomically(unreadMark(places), '', 0o644);
-    await writeAtomically(path, text, 0o644);
-  }
+  for (const [file, text] of files) await placeUnitFile(join(paths.systemdUnits, file), text, unreadMark(places));
   const isManaged = await hasSystemd(paths);
   if (request.due.length === 0) await removeTimer(paths, places, isManaged);
   if (!isManaged) return;
@@ -49,6 +42,17 @@ export async function installUnitFiles(
     await removeFile(unreadMark(places));
   }
   if (request.due.length > 0) await run('systemctl', ['enable', '--now', `${places.due}.timer`]);
+}
+
+/**
+ * Puts a unit's file where systemd looks for it, unless it lies there as it is. The mark comes first and is durable: who is
+ * interrupted before systemd has read the file finds it, and has the file read.
+ */
+export async function placeUnitFile(path: string, text: string, mark: string): Promise<void> {
+  if ((await readText(path)) === text) return;
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await writeAtomically(mark, '', 0o644);
+  await writeAtomically(path, text, 0o644);
 }
 
 function unreadMark({ runtime }: UnitPlaces): string {
