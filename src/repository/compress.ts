@@ -23,22 +23,17 @@ export async function* compressed(body: AsyncIterable<Uint8Array>, level: number
 
 /** Resolves when the source has ended or is let go of; what went wrong comes out of the transform. */
 async function feed(body: AsyncIterable<Uint8Array>, transform: ZstdCompress): Promise<void> {
-  let giveUp: ((reason: Error) => void) | undefined;
-  transform.once('close', () => giveUp?.(new Error('nobody reads what is compressed')));
-  const write = async (chunk: Uint8Array) => {
-    await new Promise<void>((resolve, reject) => {
-      giveUp = reject;
-      transform.write(chunk, (error) => {
-        if (error === null || error === undefined) resolve();
-        else reject(error);
-      });
+  const closed = new Promise<never>((_, reject) => {
+    transform.once('close', () => {
+      reject(new Error('nobody reads what is compressed'));
     });
-  };
+  });
+  closed.catch(() => undefined); // At the end it closes as well.
   try {
-    let writing: Promise<void> = Promise.resolve();
+    let writing: Promise<unknown> = Promise.resolve();
     for await (const chunk of body) {
       await writing;
-      writing = write(chunk);
+      writing = Promise.race([writeChunk(transform, chunk), closed]);
       writing.catch(() => undefined); // It is awaited, a chunk later.
     }
     await writing;
@@ -46,4 +41,14 @@ async function feed(body: AsyncIterable<Uint8Array>, transform: ZstdCompress): P
   } catch (error) {
     transform.destroy(error instanceof Error ? error : new Error(String(error)));
   }
+}
+
+/** Gives a compressor bytes; resolves when it has done with them, so that they may be written over. */
+export async function writeChunk(compress: ZstdCompress, chunk: Uint8Array): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    compress.write(chunk, (error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
 }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress } from 'node:zlib';
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
+import { writeChunk } from './compress.ts';
 import { parseJson } from '../system/files.ts';
 
 /** What the plain bytes of a sealed object are; it can be read without decompressing. */
@@ -84,7 +85,7 @@ export async function sealInOnePass(read: ReadInto, length: number, level: numbe
       const chunk = buffer.subarray(0, count);
       // The other buffer is free when what was written from it has been compressed.
       await written;
-      written = Promise.race([write(compress, chunk), ended]);
+      written = Promise.race([writeChunk(compress, chunk), ended]);
       written.catch(() => undefined);
       hash.update(chunk);
     }
@@ -103,15 +104,6 @@ export async function sealInOnePass(read: ReadInto, length: number, level: numbe
 
 function takeBuffer(): Uint8Array {
   return spareBuffers.pop() ?? Buffer.allocUnsafeSlow(readSize);
-}
-
-async function write(compress: ZstdCompress, chunk: Uint8Array): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    compress.write(chunk, (error) => {
-      if (error === null || error === undefined) resolve();
-      else reject(error);
-    });
-  });
 }
 
 function compressor(length: number, level: number): ZstdCompress {
