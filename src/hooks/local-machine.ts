@@ -7,7 +7,7 @@ import { Failure, toFailure } from '../core/failure.ts';
 import { landscapeUnitFactsSchema } from '../core/landscape-facts.ts';
 import type { Role } from '../core/site.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
-import { findCluster, listClusters } from '../postgres/cluster.ts';
+import { listClusters } from '../postgres/cluster.ts';
 import { machineClock } from '../system/clock.ts';
 import { parseJson, readText, writeAtomically } from '../system/files.ts';
 import { installArchiver, removeArchiver } from '../system/archiver-service.ts';
@@ -50,10 +50,10 @@ export async function localMachine(juju: JujuEnvironment): Promise<UnitMachine> 
         await removeArchiver(machinePaths, places);
         return;
       }
-      const { unit, ownerUid, ownerGid } = await findCluster(label, []);
+      const folder = unitFolder(home, label.replace('/', '-')).path;
       await installArchiver(machinePaths, places, {
         templates: join(juju.charmDirectory, 'systemd'),
-        cluster: { label, folder: unitFolder(home, unit).path, ownerUid, ownerGid },
+        cluster: { label, folder },
       });
     },
     isInstalled: async () => await isInForce(join(juju.charmDirectory, 'runtime'), places),

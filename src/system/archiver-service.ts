@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { lstat, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAccounts } from './accounts.ts';
 import { readText, removeFile } from './files.ts';
@@ -10,10 +10,8 @@ import { hasSystemd, placeUnitFile, readTemplate } from './systemd-units.ts';
 export interface ArchivedCluster {
   /** `15/main`. */
   readonly label: string;
-  /** The cluster's folder in the unit's home. */
+  /** The cluster's folder in the unit's home; it belongs to the cluster's owner. */
   readonly folder: string;
-  readonly ownerUid: number;
-  readonly ownerGid: number;
 }
 
 /**
@@ -28,11 +26,12 @@ export async function installArchiver(
 ): Promise<void> {
   if (!(await hasSystemd(paths))) return;
   const accounts = readAccounts('/');
+  const { uid, gid } = await lstat(cluster.folder);
   const text = await readTemplate(join(templates, 'unit', 'archiver.service'), {
     LABEL: cluster.label,
     FOLDER: cluster.folder,
-    USER: (await accounts.users.nameOf(cluster.ownerUid)) ?? String(cluster.ownerUid),
-    GROUP: (await accounts.groups.nameOf(cluster.ownerGid)) ?? String(cluster.ownerGid),
+    USER: (await accounts.users.nameOf(uid)) ?? String(uid),
+    GROUP: (await accounts.groups.nameOf(gid)) ?? String(gid),
     VERSION: await realpath(places.runtime),
   });
   const service = `${places.archiver}.service`;

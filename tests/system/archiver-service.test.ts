@@ -1,4 +1,4 @@
-import { readFile, realpath, rm } from 'node:fs/promises';
+import { chown, mkdir, readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { installArchiver, removeArchiver } from '../../src/system/archiver-service.ts';
@@ -26,7 +26,9 @@ async function release(version?: string): Promise<void> {
 }
 
 async function install(ownerUid = 0): Promise<void> {
-  const cluster = { label: '15/main', folder: join(places.home, '15-main'), ownerUid, ownerGid: 0 };
+  const cluster = { label: '15/main', folder: join(places.home, '15-main') };
+  await mkdir(cluster.folder, { recursive: true });
+  await chown(cluster.folder, ownerUid, 0);
   await installArchiver(machine.paths, places, { templates: join(machine.charm, 'systemd'), cluster });
 }
 
@@ -91,7 +93,7 @@ test('it goes with its unit, in whatever state it is', async () => {
 
 test('where systemd does not run the machine there is none, and nothing fails', async () => {
   const bare = { ...machine.paths, systemdRuns: join(machine.root, 'no-systemd') };
-  const cluster = { label: '15/main', folder: join(places.home, '15-main'), ownerUid: 0, ownerGid: 0 };
+  const cluster = { label: '15/main', folder: join(places.home, '15-main') };
   await installArchiver(bare, places, { templates: join(machine.charm, 'systemd'), cluster });
   await rm(join(machine.paths.systemdUnits, service), { force: true });
   expect(await machine.told()).toEqual([]);
