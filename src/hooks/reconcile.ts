@@ -77,7 +77,10 @@ async function keepArchiver(tools: HookTools, machine: UnitMachine, { roles, loc
   try {
     await machine.keepArchiver(label);
   } catch (error) {
-    await tools.log('WARNING', `the resident archiver: ${toFailure(error).message}`);
+    await tools.log(
+      'WARNING',
+      `the resident archiver is as it was: ${toFailure(error).message}; WAL is archived without it, the next hook tries again`,
+    );
   }
 }
 
