@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
 import { factsWithout } from '../../src/core/cluster-facts.ts';
 import { isSecretOption, optionNames, options } from '../../src/core/settings.ts';
+import { actionsSchema, type Parameter } from '../packaging/actions-schema.ts';
 import { Refused } from '../juju/simulator/refused.ts';
 import { charmFiles, charmWorld, restoreId, type CharmWorld } from './charm-world.ts';
 
@@ -99,22 +99,19 @@ describe('options', () => {
   });
 });
 
-const paramSchema = z.object({
-  type: z.enum(['string', 'integer', 'boolean']),
-  enum: z.array(z.string()).optional(),
-  pattern: z.string().optional(),
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-  maxLength: z.number().optional(),
-});
-const actionsSchema = z.record(
-  z.string(),
-  z.object({ required: z.array(z.string()).default([]), params: z.record(z.string(), paramSchema) }),
-);
+/** What is asked of which unit, and how it is refused. */
+type RefusedCall = readonly [
+  name: string,
+  where: 'pg' | 'ls',
+  action: string,
+  params: Record<string, unknown>,
+  message: (world: CharmWorld) => string,
+];
+
 const actions = actionsSchema.parse(charmFiles.actions);
 
 /** Values that break what `actions.yaml` says of a parameter, as Juju's command line would read them. */
-function wrongValues({ type, enum: choices, pattern, minimum, maximum, maxLength }: z.infer<typeof paramSchema>) {
+function wrongValues({ type, enum: choices, pattern, minimum, maximum, maxLength }: Parameter) {
   const wrong: unknown[] = { string: [5, 12e45, true], integer: ['x', 1.5, true], boolean: ['yes', 1] }[type];
   if (choices !== undefined) wrong.push('neither');
   if (pattern !== undefined) wrong.push('-', '');
@@ -153,13 +150,7 @@ describe('actions that can not be done say what, why and the next step, and chan
     ) as unknown;
   };
 
-  const refused: readonly (readonly [
-    string,
-    'pg' | 'ls',
-    string,
-    Record<string, unknown>,
-    (w: CharmWorld) => string,
-  ])[] = [
+  const refused: readonly RefusedCall[] = [
     [
       'without needs confirm',
       'pg',
@@ -224,13 +215,7 @@ describe('actions that can not be done say what, why and the next step, and chan
   });
 
   describe('while a restore runs', () => {
-    const during: readonly (readonly [
-      string,
-      'pg' | 'ls',
-      string,
-      Record<string, unknown>,
-      (w: CharmWorld) => string,
-    ])[] = [
+    const during: readonly RefusedCall[] = [
       [
         'another plan',
         'pg',

@@ -3,23 +3,9 @@ import { load } from 'js-yaml';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
 import { verbs } from '../../src/commands/verbs.ts';
 import { restorePointNameFault } from '../../src/core/restore-point-name.ts';
-
-const paramSchema = z.object({
-  type: z.string(),
-  default: z.unknown().optional(),
-  enum: z.array(z.string()).optional(),
-  pattern: z.string().optional(),
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-  maxLength: z.number().optional(),
-});
-const actionsSchema = z.record(
-  z.string(),
-  z.object({ required: z.array(z.string()).optional(), params: z.record(z.string(), paramSchema) }),
-);
+import { actionsSchema } from './actions-schema.ts';
 
 const text = await readFile(join(import.meta.dirname, '..', '..', 'actions.yaml'), 'utf8');
 const actions = Object.entries(actionsSchema.parse(load(text))).map(([name, action]) => ({ name, ...action }));
@@ -32,7 +18,7 @@ const commandOnly: Readonly<Record<string, readonly string[]>> = {
   'abandon-restore': ['if-begun', 'check'],
 };
 
-describe.each(actions)('the action $name', ({ name, params, required = [] }) => {
+describe.each(actions)('the action $name', ({ name, params, required }) => {
   const verb = verbs.find((each) => each.name === name);
 
   test('is a verb of the command', () => {
