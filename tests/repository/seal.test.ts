@@ -3,7 +3,15 @@ import fc from 'fast-check';
 import { zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { isFailure } from '../../src/core/failure.ts';
-import { readSeal, sealed, sealOf, sealRoom, unsealed } from '../../src/repository/seal.ts';
+import {
+  readSeal,
+  sealed,
+  sealInOnePass,
+  sealOf,
+  sealRoom,
+  unsealed,
+  type ReadInto,
+} from '../../src/repository/seal.ts';
 import { bodyOf, bytes, noise } from '../storage/bytes.ts';
 
 async function store(plain: Uint8Array, level = 1): Promise<Buffer> {
@@ -36,6 +44,73 @@ test('any bytes come back, at any level, in any chunks', async () => {
     ),
     { numRuns: 60 },
   );
+});
+
+/** Gives bytes as a file does that is read at once, up to so many a time; buffers that are not ours yet are written over. */
+function readerOf(plain: Uint8Array, most = Number.POSITIVE_INFINITY): ReadInto {
+  let at = 0;
+  return async (buffer) => {
+    buffer.fill(0xee);
+    const piece = plain.subarray(at, at + Math.min(most, buffer.byteLength));
+    buffer.set(piece);
+    at += piece.byteLength;
+    return piece.byteLength;
+  };
+}
+
+test('what is sealed in one pass is what was read, however much faster it is read than compressed', async () => {
+  const plain = noise(9 * 1024 * 1024 + 1);
+  await Promise.all(
+    [1, 19].map(async (level) => {
+      const { seal, chunks } = await sealInOnePass(readerOf(plain), plain.byteLength, level);
+
+      expect(seal).toEqual(await sealOf(bodyOf(plain)));
+      expect((await opened(Buffer.concat(chunks))).equals(plain)).toBe(true);
+    }),
+  );
+});
+
+test('one pass and two passes store the same plain bytes, whatever a reading gives, and in buffers that were used before', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uint8Array({ maxLength: 5000 }),
+      fc.integer({ min: 1, max: 6000 }),
+      fc.constantFrom(1, 3),
+      async (plain, most, level) => {
+        const { seal, chunks } = await sealInOnePass(readerOf(plain, most), plain.byteLength, level);
+
+        expect(seal).toEqual(await sealOf(bodyOf(plain)));
+        expect((await opened(Buffer.concat(chunks))).equals(plain)).toBe(true);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test.each([
+  ['longer', 1],
+  ['shorter', -1],
+])('what turns out %s than it was is damaged, and seals nothing', async (_name, difference) => {
+  const plain = noise(3 * 1024 * 1024);
+
+  await expect(sealInOnePass(readerOf(plain), plain.byteLength - difference, 1)).rejects.toMatchObject({
+    kind: 'damaged',
+    message: `the file that is being stored is not ${plain.byteLength - difference} bytes long`,
+  });
+});
+
+test('a reading that fails is the failure, and the next seal is whole', async () => {
+  const plain = noise(2 * 1024 * 1024);
+  let times = 0;
+  const failing: ReadInto = async (buffer) => {
+    times += 1;
+    if (times > 1) throw new Error('the disk is gone');
+    return buffer.byteLength;
+  };
+
+  await expect(sealInOnePass(failing, plain.byteLength, 1)).rejects.toThrow('the disk is gone');
+  const { chunks } = await sealInOnePass(readerOf(plain), plain.byteLength, 1);
+  expect((await opened(Buffer.concat(chunks))).equals(plain)).toBe(true);
 });
 
 const contents: readonly (readonly [string, Buffer])[] = [
