@@ -50,15 +50,11 @@ function stepsOfLeaving(
       return [stop, async () => await machine.uninstall()];
     case 'stop':
       // First the timers: nothing is started anew. Then what runs: it could turn archiving on behind our back.
-      return [async () => await machine.install([]), noArchiver, stop, async () => await machine.leave()];
+      return [async () => await machine.install([]), stop, async () => await machine.leave()];
     case 'postgresql-relation-broken':
       return [stop, async () => await machine.leave(), reconciled];
     default:
       return [reconciled];
-  }
-
-  async function noArchiver(): Promise<undefined> {
-    await machine.keepArchiver(undefined);
   }
 
   async function reconciled(): Promise<undefined> {
