@@ -67,7 +67,10 @@ async function stopJobs(machine: UnitMachine): Promise<readonly string[]> {
   const notes: string[] = [];
   for (const job of (await machine.jobs.list()).filter(isPending)) {
     const after = await machine.jobs.stop(job.id);
-    if (after !== undefined && isPending(after)) notes.push(`the job ${job.id} did not end`);
+    if (after !== undefined && isPending(after))
+      notes.push(
+        `the job ${job.id} was told to end, then killed, and still runs: does its disk or its destination answer?`,
+      );
   }
   return notes;
 }
