@@ -70,7 +70,7 @@ export function planUnits(request: UnitPlanRequest): UnitPlans {
   }
   refuseUnknownNames(request, landscape);
   const units: UnitPlan[] = [];
-  const notes: string[] = [];
+  const notes: string[] = landscape.length === 0 ? [nobodyHeardOf] : [];
   for (const each of landscape) {
     const set = chooseSet(request, each, landscape.length);
     units.push({
@@ -84,6 +84,10 @@ export function planUnits(request: UnitPlanRequest): UnitPlans {
   }
   return { units, notes };
 }
+
+/** A unit that came a moment ago may not have been met, and what is not in a plan is not restored by it. */
+const nobodyHeardOf =
+  'No Landscape unit is known here: the database comes back alone. If there is one, wait until juju status shows it idle, then make the plan again.';
 
 interface LandscapeUnit {
   readonly unit: string;

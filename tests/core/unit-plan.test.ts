@@ -88,6 +88,15 @@ describe('which files a unit gets', () => {
     set('prod/1', '2026-11-25T02:00:00Z'),
   ];
 
+  test('says that the database comes back alone where no Landscape unit was heard of', () => {
+    const { units, notes } = plan({ site: site() });
+
+    expect(units).toEqual([]);
+    expect(notes).toEqual([
+      'No Landscape unit is known here: the database comes back alone. If there is one, wait until juju status shows it idle, then make the plan again.',
+    ]);
+  });
+
   test('the newest of the only unit there was', () => {
     expect(idOf({ sets })).toEqual(['set-prod/1-2026-11-25T02:00:00Z']);
   });
