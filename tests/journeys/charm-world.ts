@@ -101,6 +101,20 @@ async function makeCharm(folder: string): Promise<string> {
   return folder;
 }
 
+/** Who asks for a plan before that gets one without the units that nobody has heard of yet. */
+function haveMet(juju: Model, { landscapeUnits }: Principals): boolean {
+  const ours = juju.unitsOf(application).map((name) => juju.unit(name));
+  return ours.every(({ views }) => {
+    const met = new Set([...views.values()].flatMap(({ members }) => [...members.keys()]));
+    return ours.every((other) => {
+      if (other.views === views) return true;
+      if (!met.has(other)) return false;
+      const facts = juju.bagOf(other.name, 'peers')['facts'] ?? '';
+      return facts.includes(landscapeUnits.includes(other.principal?.name ?? '') ? '"landscape":{' : '"roles":');
+    });
+  });
+}
+
 function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDirectory: string): CharmModel {
   const beside = (principal: string): string => {
     const ours = juju.unitsOf(application).find((unit) => juju.unit(unit).principal?.name === principal);
@@ -144,6 +158,7 @@ function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDi
           60,
         );
       }
+      await until('our units know of each other what they are', async () => haveMet(juju, principals), 60);
     },
     beside,
     get unit() {
