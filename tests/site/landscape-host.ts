@@ -13,7 +13,7 @@ import type { SiteMachine } from './machine.ts';
 export interface LandscapeHost {
   readonly machine: SiteMachine;
   readonly site: LandscapeSite;
-  /** Which services run now. */
+  /** Which of Landscape's services run now; ours, whose names begin like theirs, are none of them. */
   running(): Promise<readonly string[]>;
   /** Every database server that a service went to since the machine was made, as `service host`. */
   connections(): Promise<readonly string[]>;
@@ -75,7 +75,8 @@ export async function makeLandscapeHost(
         'landscape-*',
       ];
       const lines = (await machine.run(['systemctl', ...listed])).split('\n').filter(Boolean);
-      return lines.map((line) => line.replace(/\.service .*/, '')).sort();
+      const services = lines.map((line) => line.replace(/\.service .*/, ''));
+      return services.filter((name) => !name.startsWith('landscape-backup-')).sort();
     },
     connections: async () =>
       (await machine.read('/var/log/landscape-server/connections.log')).split('\n').filter(Boolean),
