@@ -32,6 +32,8 @@ export interface Settings {
   /** What else file sets of Landscape units hold. */
   readonly extraPaths: readonly string[];
   readonly restartPostgresql: boolean;
+  /** How fast base backups and file sets may be sent; `undefined` as fast as it goes. WAL knows no limit. */
+  readonly uploadBytesPerSecond: number | undefined;
   /** The clusters to keep, as `15/main`; empty means the machine's only one. */
   readonly clusters: readonly string[];
 }
@@ -125,6 +127,11 @@ export const options = {
   'include-logs': option(false, 'true or false', z.boolean()),
   'extra-paths': option('', 'empty, or absolute paths without "..", parted by spaces or line ends', pathsSchema),
   'restart-postgresql': option(false, 'true or false', z.boolean()),
+  'upload-limit': option(
+    0,
+    'a whole number of MB/s from 0 (none) to 100000',
+    wholeNumber(0, 100_000).transform((megabytes) => (megabytes === 0 ? undefined : megabytes * 1_000_000)),
+  ),
   clusters: option([], 'a list of clusters such as 15/main', z.array(z.string().regex(/^\d+(\.\d+)?\/[^/\s]+$/))),
 };
 
@@ -206,6 +213,7 @@ export function parseSettings(raw: unknown): Settings {
     includeLogs: take('include-logs', options['include-logs']),
     extraPaths: take('extra-paths', options['extra-paths']),
     restartPostgresql: take('restart-postgresql', options['restart-postgresql']),
+    uploadBytesPerSecond: take('upload-limit', options['upload-limit']),
     clusters: take('clusters', options.clusters),
   };
 }

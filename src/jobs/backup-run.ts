@@ -28,6 +28,7 @@ import {
 } from './backup-preflight.ts';
 import { captureFileSet } from './file-set.ts';
 import type { ReportProgress } from './job-progress.ts';
+import { atUploadLimit } from './upload-limit.ts';
 import { awaitSegments } from './wal-arrival.ts';
 
 /** What a backup works with. The process runs as the cluster's owner. */
@@ -58,6 +59,8 @@ const heartbeatMs = 300_000;
 /** One run of a backup, step by step. */
 export class BackupRun {
   readonly #context: BackupContext;
+  /** The repository as parts and files are sent to it. */
+  readonly #bulk: Repository;
   readonly #options: BackupOptions;
   readonly #job: string;
   readonly #id: string;
@@ -67,6 +70,7 @@ export class BackupRun {
 
   constructor(context: BackupContext, options: BackupOptions, job: string, id: string) {
     this.#context = context;
+    this.#bulk = atUploadLimit(context.repository, context.settings);
     this.#options = options;
     this.#job = job;
     this.#id = id;
@@ -153,10 +157,10 @@ export class BackupRun {
   }
 
   async #keepFiles(): Promise<string> {
-    const { cluster, repository, settings, clock, identity } = this.#context;
+    const { cluster, settings, clock, identity } = this.#context;
     const ours = archivingFile(cluster);
     const { set } = await captureFileSet({
-      repository,
+      repository: this.#bulk,
       identity,
       paths: [cluster.configDirectory],
       isOurs: (path) => path === ours,
@@ -191,14 +195,14 @@ export class BackupRun {
   }
 
   async #copy(place: Place, found: Preflight): Promise<Copied> {
-    const { cluster, repository, settings, signal, progress } = this.#context;
+    const { cluster, settings, signal, progress } = this.#context;
     const copied = await copyCluster({
       cluster,
       versionNumber: found.versionNumber,
       label: this.#options.label ?? this.#id,
       withWal: !settings.walArchiving,
       level: settings.compressionLevel,
-      repository,
+      repository: this.#bulk,
       folder: layout.backup(place, this.#id),
       signal,
       report: progress,

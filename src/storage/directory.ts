@@ -7,6 +7,7 @@ import { directoryFailure, saidOf } from './directory-failure.ts';
 import { DirectoryFolders, type SharedFolder } from './directory-folders.ts';
 import { isObject, isTemporary, lookAtFiles, readFolder, temporaryName, type FoundFile } from './directory-listing.ts';
 import { createTemporary, linkOnce, readObject, syncObject, writeBody } from './directory-object.ts';
+import { atPace, type Pace } from './pace.ts';
 import { checkKey, type Range, type Remark, type Storage, type StoredObject } from './storage.ts';
 
 interface DirectoryOptions {
@@ -57,7 +58,7 @@ class Directory implements Storage {
     this.url = options.url;
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+  async put(key: string, body: AsyncIterable<Uint8Array>, pace?: Pace): Promise<void> {
     checkKey(key);
     const path = join(this.#root, key);
     const folder = dirname(path);
@@ -65,7 +66,7 @@ class Directory implements Storage {
     await this.#stillThere();
     const handle = await this.#create(folder, temporary);
     try {
-      await writeBody(handle, body, path);
+      await writeBody(handle, atPace(body, pace), path);
       if ((await linkOnce(temporary, path)) === 'taken') {
         await syncObject(path, folder);
         throw new Failure('conflict', `${this.url}/${key} exists already`);

@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { Failure, toFailure } from '../core/failure.ts';
 import { randomName } from '../system/files.ts';
+import { atPace, type Pace } from './pace.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { isS3Refusal, isTaken } from './s3-failure.ts';
 import { Spool } from './s3-spool.ts';
@@ -51,7 +52,12 @@ export async function putSmall(bucket: S3Bucket, key: string, bytes: Buffer): Pr
 }
 
 /** Stores an object of any length in parts, a few of them under way at once. */
-export async function putInParts(bucket: S3Bucket, key: string, pieces: AsyncIterable<Buffer>): Promise<PutEnd> {
+export async function putInParts(
+  bucket: S3Bucket,
+  key: string,
+  pieces: AsyncIterable<Buffer>,
+  pace: Pace | undefined,
+): Promise<PutEnd> {
   const writer = randomName(8);
   const at = bucket.at(key);
   const { UploadId } = await bucket.asker.ask(
@@ -59,7 +65,7 @@ export async function putInParts(bucket: S3Bucket, key: string, pieces: AsyncIte
   );
   let end: PutEnd | undefined;
   try {
-    const Parts = await uploadParts(bucket, { ...at, UploadId }, pieces);
+    const Parts = await uploadParts(bucket, { ...at, UploadId }, atPace(pieces, pace));
     const whole = { ...at, UploadId, IfNoneMatch: '*', MultipartUpload: { Parts } };
     end = await ended(bucket, key, writer, async () => {
       await bucket.asker.ask(async (client) => await client.send(new CompleteMultipartUploadCommand(whole)));
@@ -76,7 +82,7 @@ export async function putInParts(bucket: S3Bucket, key: string, pieces: AsyncIte
 async function uploadParts(
   bucket: S3Bucket,
   upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string | undefined },
-  pieces: AsyncIterable<Buffer>,
+  pieces: AsyncIterable<Uint8Array>,
 ): Promise<CompletedPart[]> {
   const parts: CompletedPart[] = [];
   const sending = new Set<Promise<void>>();
@@ -117,13 +123,13 @@ const mostInOneRequest = 5 * 1024 ** 3;
 
 /**
  * Stores an object of any length in one request, from a file on this machine: its length must be known before it begins.
- * For stores that know the condition there, and not where parts are put together.
+ * For stores that know the condition there, and not where parts are put together. The pace is for what leaves the file.
  */
 export async function putSpooled(
   bucket: S3Bucket,
   key: string,
   pieces: AsyncIterable<Buffer>,
-  folder: string,
+  { folder, pace }: { readonly folder: string; readonly pace: Pace | undefined },
 ): Promise<PutEnd> {
   const writer = randomName(8);
   const spool = await Spool.open(folder);
@@ -135,12 +141,13 @@ export async function putSpooled(
     const digest = spool.digest();
     return await ended(bucket, key, writer, async () => {
       await bucket.asker.ask(async (client) => {
-        const stream = spool.read();
+        const stream = spool.read(pace);
         const object = { Body: stream, ContentLength: spool.sizeBytes, IfNoneMatch: '*', Metadata: { writer } };
         const command = new PutObjectCommand({ ...bucket.at(key), ...object });
         command.middlewareStack.add(signedDigest(digest), { step: 'build', name: 'landscapeBackupDigest' });
         try {
-          await client.send(command);
+          // So much may take long; a connection on which nothing moves is still given up.
+          await client.send(command, { requestTimeout: 0 });
         } finally {
           stream.destroy();
         }

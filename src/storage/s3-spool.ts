@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { Failure } from '../core/failure.ts';
 import { errorCode, randomName } from '../system/files.ts';
 import { makePrivateFolder } from '../system/home.ts';
+import { atPace, type Pace } from './pace.ts';
 
 const readBytes = 1024 * 1024;
 
@@ -56,8 +57,8 @@ export class Spool {
   }
 
   /** All bytes from the beginning; may be called again. */
-  read(): Readable {
-    return Readable.from(this.#bytes(), { objectMode: false });
+  read(pace: Pace | undefined): Readable {
+    return Readable.from(atPace(this.#bytes(), pace), { objectMode: false });
   }
 
   /** A stream that the handle makes itself closes it at the first error, whatever it is told. */

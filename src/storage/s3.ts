@@ -8,6 +8,7 @@ import type { S3Access } from '../core/destination-access.ts';
 import type { S3Destination } from '../core/destination.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import { randomName } from '../system/files.ts';
+import type { Pace } from './pace.ts';
 import { S3Bucket } from './s3-bucket.ts';
 import { S3Asker, usualPatience, type S3Patience } from './s3-client.ts';
 import { s3Failure } from './s3-failure.ts';
@@ -61,13 +62,13 @@ class S3 implements Storage {
     this.#endpoint = access.endpoint;
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+  async put(key: string, body: AsyncIterable<Uint8Array>, pace?: Pace): Promise<void> {
     checkKey(key);
     const pieces = inPieces(body);
     try {
       const first = await pieces.next();
       const bytes = first.done === true ? Buffer.alloc(0) : first.value;
-      const end = await this.#said(key, this.#store(this.#bucket.prefix + key, bytes, pieces));
+      const end = await this.#said(key, this.#store(this.#bucket.prefix + key, { first: bytes, rest: pieces, pace }));
       if (end === 'taken') throw new Failure('conflict', `${this.url}/${key} exists already`);
     } finally {
       await pieces.return(undefined);
@@ -164,14 +165,17 @@ class S3 implements Storage {
     this.#bucket.asker.close();
   }
 
-  async #store(key: string, first: Buffer, rest: AsyncGenerator<Buffer>): Promise<PutEnd> {
+  async #store(key: string, { first, rest, pace }: Pieces): Promise<PutEnd> {
     await proveConditionalPut(this.#bucket, this.#where);
-    if (first.byteLength < pieceBytes) return await putSmall(this.#bucket, key, first);
+    if (first.byteLength < pieceBytes) {
+      await pace?.take(first.byteLength);
+      return await putSmall(this.#bucket, key, first);
+    }
     const pieces = this.#pieces(first, rest);
     if (await knowsConditionalComplete(this.#bucket, this.#where)) {
-      return await putInParts(this.#bucket, key, pieces);
+      return await putInParts(this.#bucket, key, pieces, pace);
     }
-    return await putSpooled(this.#bucket, key, pieces, this.#privateFolder);
+    return await putSpooled(this.#bucket, key, pieces, { folder: this.#privateFolder, pace });
   }
 
   async *#pieces(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
@@ -190,6 +194,13 @@ class S3 implements Storage {
   async #said<T>(key: string, asked: Promise<T>): Promise<T> {
     return await this.#bucket.said(key, asked);
   }
+}
+
+/** A body as it is stored: its first piece says whether there are more. */
+interface Pieces {
+  readonly first: Buffer;
+  readonly rest: AsyncGenerator<Buffer>;
+  readonly pace: Pace | undefined;
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {

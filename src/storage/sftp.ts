@@ -6,6 +6,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { randomName } from '../system/files.ts';
 import type { SharedFolder } from './directory-folders.ts';
 import { isObject, isTemporary, temporaryName } from './directory-listing.ts';
+import { atPace, type Pace } from './pace.ts';
 import type { SftpTarget } from './sftp-connect.ts';
 import { isRefusal, sftpCodes, sftpFailure, writeFailure } from './sftp-failure.ts';
 import { closeFile, FileWriter, openFile, type OpenFile } from './sftp-file.ts';
@@ -66,7 +67,7 @@ class Sftp implements Storage {
     this.#folders = new SftpFolders(path, isShared);
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+  async put(key: string, body: AsyncIterable<Uint8Array>, pace?: Pace): Promise<void> {
     checkKey(key);
     const path = join(this.#root, key);
     const folder = dirname(path);
@@ -74,7 +75,7 @@ class Sftp implements Storage {
     const file = await this.#create(folder, temporary);
     const { session } = file;
     try {
-      await this.#write(file, body, path);
+      await this.#write(file, atPace(body, pace), path);
       if ((await this.#said(path, nameOnce(session, this.#root, temporary, path))) === 'taken') {
         await this.#said(path, syncObject(session, path));
         throw new Failure('conflict', `${this.url}/${key} exists already`);

@@ -1,4 +1,5 @@
 import { Failure } from '../core/failure.ts';
+import type { Pace } from './pace.ts';
 
 /** An object as a listing tells of it. */
 export interface StoredObject {
@@ -38,9 +39,10 @@ export interface Storage {
    * Stores all bytes of the body or nothing, and returns when they are durable.
    *
    * Fails with `conflict` when the key exists, whatever its bytes; the existing object is durable then.
-   * An error of the body itself is passed on and leaves nothing under the key.
+   * An error of the body itself is passed on and leaves nothing under the key. Where a pace is given, it is asked before
+   * bytes leave for the destination.
    */
-  put(key: string, body: AsyncIterable<Uint8Array>): Promise<void>;
+  put(key: string, body: AsyncIterable<Uint8Array>, pace?: Pace): Promise<void>;
 
   /** The bytes of an object, or of a range of it. Fails with `missing` before the first byte, never after. */
   get(key: string, range?: Range): Promise<AsyncIterable<Uint8Array>>;

@@ -35,6 +35,7 @@ test('what is left out has its default', () => {
     includeLogs: false,
     extraPaths: [],
     restartPostgresql: false,
+    uploadBytesPerSecond: undefined,
     clusters: [],
   };
 
@@ -55,6 +56,7 @@ test('every value is taken over', () => {
       'include-logs': true,
       'extra-paths': '/etc/haproxy /srv/keys/\n/etc/haproxy\n',
       'restart-postgresql': true,
+      'upload-limit': 20,
       clusters: ['15/main', '9.6/old'],
     }),
   ).toEqual({
@@ -70,6 +72,7 @@ test('every value is taken over', () => {
     includeLogs: true,
     extraPaths: ['/etc/haproxy', '/srv/keys'],
     restartPostgresql: true,
+    uploadBytesPerSecond: 20_000_000,
     clusters: ['15/main', '9.6/old'],
   });
 });
@@ -137,6 +140,7 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
     '/a\0b',
   ],
   'restart-postgresql': ['no', 'false', 0, null],
+  'upload-limit': [-1, 100_001, 0.5, '20', '', '20M', null, true],
   clusters: ['15/main', ['main'], ['15/'], ['/main'], ['15/a/b'], ['15/a b'], [15], {}, 7],
 };
 

@@ -41,7 +41,8 @@ export function faultyStorage(inner: Storage, script: readonly Fault[]): Storage
   };
   return {
     url: inner.url,
-    put: async (key, body) => await call('put', key, async (fault) => await inner.put(key, bend(body, fault))),
+    put: async (key, body, pace) =>
+      await call('put', key, async (fault) => await inner.put(key, bend(body, fault), pace)),
     get: async (key, range) => await call('get', key, async (fault) => bend(await inner.get(key, range), fault)),
     list: async function* (prefix) {
       yield* await call('list', prefix, async () => inner.list(prefix));

@@ -1,4 +1,5 @@
 import { Failure } from '../../src/core/failure.ts';
+import { atPace } from '../../src/storage/pace.ts';
 import { checkKey, type Storage, type StoredObject } from '../../src/storage/storage.ts';
 import { bytes } from '../storage/bytes.ts';
 
@@ -16,9 +17,9 @@ function memoryStorage(objects: Map<string, Uint8Array>): Storage {
   const keysBelow = (prefix: string) => [...objects.keys()].filter((key) => key.startsWith(prefix)).toSorted();
   return {
     url,
-    put: async (key, body) => {
+    put: async (key, body, pace) => {
       checkKey(key);
-      const whole = await bytes(body);
+      const whole = await bytes(atPace(body, pace));
       if (objects.has(key)) throw new Failure('conflict', `${url}/${key} exists already`);
       objects.set(key, whole);
     },

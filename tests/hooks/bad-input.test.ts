@@ -46,6 +46,7 @@ const badValues: Readonly<Record<string, readonly (string | number)[]>> = {
   'include-logs': [],
   'extra-paths': ['etc/hosts', '/etc/../root', '/'],
   'restart-postgresql': [],
+  'upload-limit': [-1, 100_001],
 };
 
 describe('options', () => {

@@ -1,12 +1,14 @@
 import { execa } from 'execa';
 import { appendFileSync } from 'node:fs';
-import { mkdir, open, readFile, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, open, readFile, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupContext } from '../../src/jobs/backup-run.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { readCatalogue } from '../../src/repository/catalogue.ts';
 import { layout } from '../../src/repository/layout.ts';
+import { withPace } from '../../src/storage/pace.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { readOwnerState, writeOwnerState } from '../../src/system/home.ts';
 import { readJournal } from '../../src/system/journal.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
@@ -101,6 +103,29 @@ describe('a backup', () => {
     await proveBackup(archived, backup);
     await server.sql('DROP DATABASE bench');
     for (const name of ['one', 'two']) await server.sql(`DROP TABLESPACE ${name}`);
+  });
+
+  test('sends its parts and files as fast as the limit allows, and its records as they come', async () => {
+    const { repository, place } = archived;
+    const paced: (string | undefined)[] = [];
+    const storage: Storage = {
+      ...withPace(repository.storage, { take: async () => undefined }),
+      put: async (key, body, pace) => {
+        paced.push(pace === undefined ? undefined : key);
+        await repository.storage.put(key, body, pace);
+      },
+    };
+    await appendFile(join(archived.cluster.configDirectory, 'pg_ident.conf'), '# as long as this is new\n');
+    const limited = backupContext({ ...archived, repository: { ...repository, storage } }, { 'upload-limit': 100_000 });
+
+    const backup = await takeBackup(limited, { trigger: 'person' });
+
+    const parts = backup.archives.flatMap((archive) => archive.parts.map(({ name }) => name));
+    expect(paced).toEqual([
+      expect.stringMatching(/^files\/.*\/files\.tar\.zst$/),
+      ...[...parts, 'backup_manifest'].map((name) => layout.backup(place, backup.id) + name),
+    ]);
+    await proveBackup(archived, backup);
   });
 
   test('without archiving carries its own WAL', async () => {

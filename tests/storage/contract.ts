@@ -98,6 +98,42 @@ function puttingHalf(handles: Handles): void {
     expect(await text(await other.get('a/b'))).toBe('whole');
   });
 
+  test.each([0, 5, 9 * mebibyte + 5])('a pace is asked for each of %i bytes before it leaves', async (length) => {
+    const [storage, other] = handles();
+    let taken = 0;
+    const pace = {
+      take: async (count: number) => {
+        taken += count;
+      },
+    };
+
+    await storage.put('a/b', bodyOf(noise(length)), pace);
+
+    expect(taken).toBe(length);
+    expect((await bytes(await other.get('a/b'))).equals(noise(length))).toBe(true);
+  });
+
+  test.each([5, 20 * mebibyte])('as long as a pace lets no byte out there is nothing of %i bytes', async (length) => {
+    const [storage, other] = handles();
+    const asked = gate();
+    const go = gate();
+    const pace = {
+      take: async () => {
+        asked.open();
+        await go.opened;
+      },
+    };
+
+    const put = storage.put('a/b', bodyOf(Buffer.alloc(length, 'x')), pace);
+    await asked.opened;
+    const seen = await all(other.list(''));
+    go.open();
+    await put;
+
+    expect(seen).toEqual([]);
+    expect(await all(other.list(''))).toEqual([{ key: 'a/b', sizeBytes: length }]);
+  });
+
   test('nobody sees an object before it is whole', async () => {
     const [storage, other] = handles();
     const half = gate();

@@ -110,6 +110,30 @@ describe('writing once', () => {
   );
 });
 
+test.each([
+  ['once', undefined, 1],
+  ['and again, where the first time failed', 1, 2],
+])('what passes through a file keeps to its pace where it is sent: %s', async (_how, failing, times) => {
+  server.dialect.conditionalComplete = false;
+  if (failing !== undefined) failNth(/^PUT site-\d+\/a$/, failing, 503);
+  const length = 20 * mebibyte;
+  let taken = 0;
+  const pace = {
+    take: async (count: number) => {
+      taken += count;
+    },
+  };
+  const fromSource = async function* () {
+    yield Buffer.alloc(length, 'x');
+    expect(taken).toBe(0);
+  };
+
+  await storage.put('a', fromSource(), pace);
+
+  expect(taken).toBe(times * length);
+  expect((await bytes(await storage.get('a'))).equals(Buffer.alloc(length, 'x'))).toBe(true);
+});
+
 describe('when requests fail', () => {
   test('whatever happens to any one request of a put, it ends well', async () => {
     const pattern = /^(PUT|POST) site-\d+\/a/;

@@ -10,6 +10,7 @@ import { writeJson } from '../../system/files.ts';
 import { makePrivateFolder, pinSchema } from '../../system/home.ts';
 import { captureFileSet } from '../file-set.ts';
 import { expectedRepository, takeLockSoon } from '../job-context.ts';
+import { atUploadLimit } from '../upload-limit.ts';
 import type { LandscapeContext } from './context.ts';
 import { writeFilesFailed, writeFilesKept } from './files-state.ts';
 
@@ -52,7 +53,7 @@ async function keep(context: LandscapeContext, repository: Repository, join: boo
   const unit = await needLandscapeUnit(machine);
   const { paths, required } = await capturePaths(machine, unit, settings);
   const { set, isNew } = await captureFileSet({
-    repository,
+    repository: atUploadLimit(repository, settings),
     identity,
     paths,
     root: machine.root,

@@ -9,6 +9,8 @@ import { Failure } from '../../../src/core/failure.ts';
 import type { LandscapeProfile } from '../../../src/core/landscape-profile.ts';
 import { readFileSet } from '../../../src/repository/file-sets.ts';
 import type { Repository } from '../../../src/repository/repository.ts';
+import { withPace } from '../../../src/storage/pace.ts';
+import type { Storage } from '../../../src/storage/storage.ts';
 import { isRoot, makeLandscapeUnit, sharedRepository, type LandscapeTestUnit } from '../../setup/landscape-unit.ts';
 
 let repository: Repository;
@@ -65,6 +67,22 @@ describe.skipIf(!isRoot)('the file set of a Landscape unit', () => {
     expect(paths.filter((path) => /pool|apache|hash-id|\.log|landscape-backup/.test(path))).toEqual([]);
     expect(set.missing).toContain('/etc/rsyslog.d/20-landscape.conf');
     expect(missingRequired).toEqual([]);
+  });
+
+  test('keeps to the limit of uploads', async () => {
+    await make('charmed', { 'upload-limit': 100_000 });
+    const paced: string[] = [];
+    const storage: Storage = {
+      ...withPace(repository.storage, { take: async () => undefined }),
+      put: async (key, body, pace) => {
+        if (pace !== undefined) paced.push(key);
+        await repository.storage.put(key, body, pace);
+      },
+    };
+
+    const { set } = await backupFiles(unit.context, async () => ({ ...repository, storage }), joining);
+
+    expect(paced).toEqual([expect.stringContaining(`/${set.id}/files.tar.zst`)]);
   });
 
   test('has what a link of the configuration points to', async () => {
