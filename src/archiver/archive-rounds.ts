@@ -6,21 +6,19 @@ import type { WalName } from '../core/wal-name.ts';
 import { isSharedFolder } from '../repository/layout.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
-import { noteArchiveSuccess } from '../system/archive-state.ts';
+import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
 import { stateOf } from '../system/file-stamps.ts';
 import { readJson } from '../system/files.ts';
-import { ownerStateSchema, pinSchema, readSettings } from '../system/home.ts';
-import { checkOwnership, checkServer } from './archive-wal.ts';
+import { credentialsFile, ownerStateSchema, pinSchema, readSettings, settingsFile } from '../system/home.ts';
+import { archiveLimitMs, archivingText, checkOwnership, checkServer } from './archive-wal.ts';
 import { openExpected } from './open-expected.ts';
 import { parallelPushes, pushWal, walPath, type PushSession } from './push-wal.ts';
 import type { ResidentArchiver } from './resident.ts';
 import { closeSpool, openSpool, type ArchiveSpool } from './spool.ts';
 import { readWaiting, statusFolder } from './waiting-wal.ts';
 
-/** A segment of 1 GiB through a slow network. */
-const pushLimitMs = 4 * 60_000;
-const openLimitMs = 30_000;
+const noteLimitMs = 5000;
 const beatMs = 1000;
 /** As much of the queue as is worked on before it is looked at again. */
 const batch = 64;
@@ -34,9 +32,13 @@ export class ArchiveRounds {
   #spool: ArchiveSpool | undefined;
   #storage: { readonly url: string; readonly access: DestinationAccess; readonly storage: Storage } | undefined;
   #oldest: string | undefined;
+  /** What the last failure was about: what waited first, and who this unit was with which settings. */
   #failedAt: string | undefined;
-  /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
+  /** The file that failed. */
+  #failed: string | undefined;
+  /** What is under way or was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
   #late = 0;
+  #tooLate: Failure | undefined;
   #idle: string | undefined;
   #isFailing = true;
 
@@ -49,9 +51,16 @@ export class ArchiveRounds {
     return this.#idle;
   }
 
-  /** Tells whether PostgreSQL has got past the file that failed. */
+  /** Tells whether it is not the same any more that failed: PostgreSQL got past it, or somebody has changed what it goes by. */
   hasMoved(): boolean {
-    return this.#oldest !== this.#failedAt;
+    return this.#standing() !== this.#failedAt;
+  }
+
+  #standing(): string {
+    const { unit } = this.#archiver;
+    const home = dirname(unit.path);
+    const files = [unit.owner, unit.pin, settingsFile(home), credentialsFile(home)].map(stateOf);
+    return [this.#oldest, ...files.map((state) => `${state?.inode} ${state?.modifiedNs}`)].join(' ');
   }
 
   /** Looks at what waits, and forgets the acknowledgements that PostgreSQL has fetched. */
@@ -78,7 +87,7 @@ export class ArchiveRounds {
     this.#closeStorage();
   }
 
-  /** Pushes the oldest of what waits; says whether there is more. Fails with the first failure, when all others have ended. */
+  /** Pushes the oldest of what waits; says whether there is more. Fails with that of the oldest file, when all others have ended. */
   async push(waiting: readonly WalName[]): Promise<boolean> {
     const spool = this.#spool;
     const dataDirectory = this.#dataDirectory;
@@ -94,16 +103,18 @@ export class ArchiveRounds {
     });
     const todo = open.slice(0, Math.min(batch, mostAcknowledged - acknowledged.size));
     if (todo.length === 0 && !this.#isFailing) return false;
-    if (this.#late > 0) throw new Failure('unavailable', 'the destination has not answered earlier requests yet');
-    const opening = this.#openSession(spool, dataDirectory);
-    const session = await this.#bounded(openLimitMs, 'opening the repository', opening);
+    this.#failed = todo[0]?.name;
+    // It still is so, and another request would only wait behind it.
+    if (this.#late > 0 && this.#tooLate !== undefined) throw this.#tooLate;
+    const what = todo[0] === undefined ? 'opening the repository' : archivingText(todo[0].name);
+    const session = await this.#bounded(what, this.#openSession(spool, dataDirectory));
     if (session === undefined) {
       this.#setFailing(true);
       return false;
     }
     const moved = await this.#pushAll(session, todo);
     this.#setFailing(false);
-    if (moved > 0) await noteArchiveSuccess(this.#archiver.unit, this.#archiver.clock.now());
+    if (moved > 0 || open.length === 0) await noteArchiveSuccess(this.#archiver.unit, this.#archiver.clock.now());
     return moved > 0 && open.length > todo.length;
   }
 
@@ -117,9 +128,9 @@ export class ArchiveRounds {
     this.#spool?.leave();
   }
 
-  /** After a failure: whoever waits for us need not, and what is open is opened anew. */
-  giveUp(): void {
-    this.#failedAt = this.#oldest;
+  /** After a failure: whoever waits for us need not, what is open is opened anew, and the status can say why. */
+  async giveUp(failure: Failure): Promise<void> {
+    this.#failedAt = this.#standing();
     this.#closeStorage();
     this.#dataDirectory = undefined;
     try {
@@ -129,6 +140,12 @@ export class ArchiveRounds {
       closeSpool(this.#archiver.unit);
     }
     this.#spool = undefined;
+    const name = this.#failed ?? this.#oldest;
+    this.#failed = undefined;
+    if (name === undefined) return; // Nothing waits, so nothing fails.
+    const { unit, clock } = this.#archiver;
+    // PostgreSQL's own call notes it too.
+    await within(noteLimitMs, 'the note', noteArchiveFailure(unit, name, failure, clock.now())).catch(() => undefined);
   }
 
   #closeStorage(): void {
@@ -157,15 +174,15 @@ export class ArchiveRounds {
     const repository = await openExpected(this.#storage.storage, pin.repositoryId);
     await checkOwnership(repository, owner);
     step('repository proven');
-    return { repository, owner, spool, dataDirectory, level: compressionLevel, step };
+    return { unit, repository, owner, spool, dataDirectory, level: compressionLevel, step };
   }
 
   /** Pushes several at once, begun in order; after a failure none is begun any more. Says how many were stored. */
   async #pushAll(session: PushSession, todo: readonly WalName[]): Promise<number> {
-    const { signal, alive } = this.#archiver;
+    const { signal } = this.#archiver;
     let next = 0;
     let moved = 0;
-    const failures: unknown[] = [];
+    const failures: { readonly name: string; readonly error: unknown }[] = [];
     const size = Number(stateOf(walPath(session.dataDirectory, todo.at(-1)?.name ?? ''))?.sizeBytes ?? 0n);
     const worker = async (): Promise<void> => {
       for (;;) {
@@ -174,27 +191,37 @@ export class ArchiveRounds {
         next += 1;
         try {
           const pushing = pushWal(session, name);
-          if ((await this.#bounded(pushLimitMs, `archiving ${name.name}`, pushing)) !== 'changed') moved += 1;
+          if ((await this.#bounded(archivingText(name.name), pushing)) !== 'changed') moved += 1;
         } catch (error) {
-          failures.push(error);
+          failures.push({ name: name.name, error });
         }
       }
     };
-    // Each push has its bound: as long as the pushes run, nothing here is stuck.
-    const beat = setInterval(alive, beatMs);
     await Promise.all(Array.from({ length: parallelPushes(size, availableParallelism()) }, worker));
-    clearInterval(beat);
-    if (failures.length > 0) throw toFailure(failures[0]);
-    return moved;
+    const oldest = todo.flatMap(({ name }) => failures.filter((failure) => failure.name === name))[0];
+    if (oldest === undefined) return moved;
+    this.#failed = oldest.name;
+    throw toFailure(oldest.error);
   }
 
-  /** Waits no longer than this; what has not come by then keeps the next round from asking for more. */
-  async #bounded<T>(milliseconds: number, what: string, work: Promise<T>): Promise<T> {
+  /** Waits as long as PostgreSQL's own call would; what has not come by then keeps the next round from asking for more. */
+  async #bounded<T>(what: string, work: Promise<T>): Promise<T> {
     this.#late += 1;
+    let isSettled = false;
     const settled = () => {
       this.#late -= 1;
+      isSettled = true;
     };
     work.then(settled, settled);
-    return await within(milliseconds, what, work);
+    // What has its bound is not stuck.
+    const beat = setInterval(this.#archiver.alive, beatMs);
+    try {
+      return await within(archiveLimitMs, what, work);
+    } catch (error) {
+      if (!isSettled) this.#tooLate = toFailure(error);
+      throw error;
+    } finally {
+      clearInterval(beat);
+    }
   }
 }

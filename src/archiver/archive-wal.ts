@@ -6,7 +6,7 @@ import { parseWalName, type WalName } from '../core/wal-name.ts';
 import { layout, walKey, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { storeWal, type Stored } from '../repository/wal-store.ts';
-import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
+import { noteArchiveSuccess, noteLoggedFailure } from '../system/archive-state.ts';
 import type { Clock } from '../system/clock.ts';
 import { within } from '../system/deadline.ts';
 import { environment } from '../system/environment.ts';
@@ -34,10 +34,17 @@ export interface ArchiveRequest {
   readonly name: string;
 }
 
-/** After this long a call has failed, whatever it waits for: PostgreSQL asks again, and says so in its log. */
-const archiveLimitMs = 5 * 60_000;
+/** After this long a file can't be archived, whatever is waited for. A segment of 1 GiB comes through a slow network in it. */
+export const archiveLimitMs = 4 * 60_000;
 /** Writing down how it went has to wait for nobody. */
 const noteLimitMs = 5000;
+
+/** How a call may differ from PostgreSQL's. */
+interface ArchiveOptions {
+  readonly limitMs?: number;
+  /** Called before it fails as it has failed before, where PostgreSQL's log has been told lately. */
+  readonly known?: () => void;
+}
 
 /**
  * Archives one WAL file for a cluster that owns its incarnation, and notes in the unit's folder when that begins or ceases
@@ -50,18 +57,25 @@ const noteLimitMs = 5000;
 export async function archiveWal(
   request: ArchiveRequest,
   clock: Clock,
-  limitMs: number = archiveLimitMs,
+  { limitMs = archiveLimitMs, known }: ArchiveOptions = {},
 ): Promise<Stored> {
   try {
-    const stored = await within(limitMs, `archiving ${request.name}`, perform(request));
+    const stored = await within(limitMs, archivingText(request.name), perform(request));
     // The segment is stored: that the note of it could not be written changes nothing about it.
     await within(noteLimitMs, 'the note', noteArchiveSuccess(request.unit, clock.now())).catch(() => undefined);
     return stored;
   } catch (error) {
-    const note = noteArchiveFailure(request.unit, request.name, error, clock.now());
-    await within(noteLimitMs, 'the note', note).catch(() => undefined); // What failed first is what is told.
+    const note = noteLoggedFailure(request.unit, request.name, error, clock.now());
+    // Without a note it is told each time.
+    const isLacking = await within(noteLimitMs, 'the note', note).catch(() => true);
+    if (!isLacking) known?.();
     throw error;
   }
+}
+
+/** What takes its time, in the same words whoever does it. */
+export function archivingText(name: string): string {
+  return `archiving ${name}`;
 }
 
 async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Promise<Stored> {
@@ -101,13 +115,25 @@ export async function archiveFile(
   try {
     return await storeWal(repository, owner, file.name, file.path, options.level);
   } catch (error) {
-    if (isFailure(error, 'conflict')) {
-      const kept = await keepRejected(options.unit, file.path);
-      throw new Failure('conflict', `${error.message}; ${kept}`, { hint: error.hint, cause: error });
-    }
-    if (isFailure(error, 'damaged')) throw storedDamage(repository, owner, file.name, error);
-    throw error;
+    throw await explained(error, { repository, owner, unit: options.unit }, file);
   }
+}
+
+/** Says what stands in the way of a file, and keeps the bytes that the repository refused; other errors stay as they are. */
+export async function explained(
+  error: unknown,
+  {
+    repository,
+    owner,
+    unit,
+  }: { readonly repository: Repository; readonly owner: OwnerState; readonly unit: UnitFolder },
+  { name, path }: { readonly name: WalName; readonly path: string },
+): Promise<unknown> {
+  if (isFailure(error, 'conflict')) {
+    const kept = await keepRejected(unit, path);
+    return new Failure('conflict', `${error.message}; ${kept}`, { hint: error.hint, cause: error });
+  }
+  return isFailure(error, 'damaged') ? storedDamage(repository, owner, name, error) : error;
 }
 
 /** The stored object claims to be these bytes and is not: PostgreSQL still has them, so they can be stored anew. */

@@ -5,13 +5,15 @@ import type { Repository } from '../repository/repository.ts';
 import { storeWal, storeWalInOnePass, type Stored } from '../repository/wal-store.ts';
 import { isSameState, stateOf, type FileState } from '../system/file-stamps.ts';
 import { withFile } from '../system/files.ts';
-import type { OwnerState } from '../system/home.ts';
+import type { OwnerState, UnitFolder } from '../system/home.ts';
+import { explained } from './archive-wal.ts';
 import { checkWalFile } from './check-wal-file.ts';
 import type { ArchiveSpool } from './spool.ts';
 import type { WalSteps } from './wal-steps.ts';
 
 /** What one archiver works with as long as nothing about it changes. */
 export interface PushSession {
+  readonly unit: UnitFolder;
   readonly repository: Repository;
   readonly owner: OwnerState;
   readonly spool: ArchiveSpool;
@@ -56,7 +58,7 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
         : await storeOnce(session, name, path, state);
   } catch (error) {
     if (!isSameState(state, stateOf(path))) return 'changed';
-    throw error;
+    throw await explained(error, session, { name, path });
   }
   step('file stored');
   if (!isSameState(state, stateOf(path))) return 'changed';

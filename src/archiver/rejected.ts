@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { copyFile, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { copyFile, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { sealOf } from '../repository/seal.ts';
 import { errorCode, randomName, syncDirectory } from '../system/files.ts';
@@ -10,6 +10,7 @@ const keepCount = 16;
 /** Room that stays free whatever is kept: PostgreSQL may live on the same disk. */
 const spareBytes = 1024 ** 3;
 const spareShare = 0.1;
+const abandonedMs = 60 * 60_000;
 
 /**
  * Keeps the bytes of a WAL file that the repository refused, for a human: the same bytes once, at most 16 files, and only
@@ -30,8 +31,7 @@ async function keep(folder: string, path: string): Promise<string> {
   const kept = `its bytes are kept in ${place}`;
   const names = await readdir(folder);
   if (names.includes(basename(place))) return kept;
-  // What a copy that was killed left behind; one runs at a time, PostgreSQL archives one file after the other.
-  for (const name of names.filter((each) => each.startsWith('.'))) await unlink(join(folder, name));
+  for (const name of names.filter((each) => each.startsWith('.'))) await sweep(join(folder, name));
   if (names.filter((name) => !name.startsWith('.')).length >= keepCount) {
     return `its bytes are not kept aside: ${folder} holds ${keepCount} files already`;
   }
@@ -41,6 +41,12 @@ async function keep(folder: string, path: string): Promise<string> {
   }
   await copy(path, place, length);
   return kept;
+}
+
+/** Removes what a copy that was killed left behind; a young one may be at work: the archiver and PostgreSQL's call copy both. */
+async function sweep(temporary: string): Promise<void> {
+  const found = await stat(temporary).catch(() => undefined); // Gone by now.
+  if (found !== undefined && Math.abs(Date.now() - found.ctimeMs) > abandonedMs) await rm(temporary, { force: true });
 }
 
 async function copy(path: string, place: string, length: number): Promise<void> {

@@ -1,8 +1,9 @@
 import type { ProcessMark } from '../core/job.ts';
-import { toFailure } from '../core/failure.ts';
+import { canPass, toFailure } from '../core/failure.ts';
 import type { Clock } from '../system/clock.ts';
 import type { UnitFolder } from '../system/home.ts';
 import { ArchiveRounds } from './archive-rounds.ts';
+import { Backoff } from './backoff.ts';
 import { makeWake } from './wake.ts';
 import type { WalSteps } from './wal-steps.ts';
 
@@ -23,15 +24,14 @@ export interface ResidentArchiver {
 
 /** The net below inotify, and how often it is looked whether the unit has become an owner. */
 const pollMs = 2000;
-const firstPauseMs = 1000;
-const longestPauseMs = 60_000;
 
 /**
  * Pushes what PostgreSQL wants archived ahead of its calls, oldest first, until the signal; `spool.ts` says how the calls
  * learn of it. Everything works without this program, and with it killed at any instant.
  *
- * After a failure nothing is begun for a while, unless PostgreSQL got further by itself. Call it with the lock of the unit's
- * archiver held.
+ * After a failure that can pass nothing is begun for a while, after any other not at all, until something is not as it was:
+ * PostgreSQL, which goes on asking, got further by itself, or an operator has written other settings. Call it with the lock of
+ * the unit's archiver held.
  */
 export async function runResident(archiver: ResidentArchiver): Promise<void> {
   const { signal } = archiver;
@@ -42,8 +42,8 @@ export async function runResident(archiver: ResidentArchiver): Promise<void> {
     if (sentence !== said) archiver.say(sentence);
     said = sentence;
   };
-  let pauseMs = 0;
-  let resumeAt = 0;
+  const backoff = new Backoff();
+  let isStuck = false;
   while (!signal.aborted) {
     archiver.alive();
     let hasMore = false;
@@ -51,18 +51,19 @@ export async function runResident(archiver: ResidentArchiver): Promise<void> {
       const waiting = await rounds.look((folder) => {
         wake.look(folder);
       });
-      const isPaused = performance.now() < resumeAt && !rounds.hasMoved();
+      const isPaused = (isStuck || !backoff.isOver) && !rounds.hasMoved();
       if (!isPaused) {
         hasMore = await rounds.push(waiting);
-        pauseMs = 0;
+        backoff.succeeded();
+        isStuck = false;
         say(rounds.idle ?? 'archiving');
       }
     } catch (error) {
-      rounds.giveUp();
-      const { message, hint } = toFailure(error);
-      say(`${message}${hint === undefined ? '' : `. ${hint}`}`);
-      pauseMs = Math.min(Math.max(firstPauseMs, pauseMs * 2), longestPauseMs);
-      resumeAt = performance.now() + pauseMs;
+      const failure = toFailure(error);
+      say(`${failure.message}${failure.hint === undefined ? '' : `. ${failure.hint}`}`);
+      await rounds.giveUp(failure);
+      isStuck = !canPass(failure);
+      backoff.failed();
     }
     if (!hasMore) await wake.wait(pollMs);
   }

@@ -66,6 +66,11 @@ export function isFailure(error: unknown, ...kinds: readonly FailureKind[]): err
   return error instanceof Failure && (kinds.length === 0 || kinds.includes(error.kind));
 }
 
+/** Tells whether a failure can pass by itself. What can't waits for somebody to do what its hint says. */
+export function canPass({ kind }: Failure): boolean {
+  return !['usage', 'settings', 'refused', 'missing', 'damaged', 'conflict'].includes(kind);
+}
+
 /** Makes a failure of anything that was thrown; what is none already is our own fault. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof Failure) return error;

@@ -127,15 +127,14 @@ function aboutArchiving(facts: HealthFacts): readonly Finding[] {
   return [...aboutFailure(facts), ...aboutLag(facts)];
 }
 
-function aboutFailure({ label, archiveFailure, now }: HealthFacts): readonly Finding[] {
+function aboutFailure({ label, archiveFailure, repository, now }: HealthFacts): readonly Finding[] {
   if (archiveFailure === undefined) return [];
   const { since, name, message, hint } = archiveFailure;
   const seconds = (now.getTime() - since.getTime()) / 1000;
-  return say(
-    seconds < failureAlarmSeconds ? 'attention' : 'alarm',
-    `${label}: ${name} could not be archived since ${since.toISOString()}: ${message}`,
-    hint,
-  );
+  const level = seconds < failureAlarmSeconds ? 'attention' : 'alarm';
+  const what = `${label}: ${name} could not be archived since ${since.toISOString()}`;
+  const isSaid = repository !== 'open' && repository.message === message;
+  return isSaid ? say(level, `${what}, for the same reason`) : say(level, `${what}: ${message}`, hint);
 }
 
 function aboutLag({ label, archiving, archiveTimeoutSeconds }: HealthFacts): readonly Finding[] {

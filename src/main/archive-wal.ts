@@ -12,6 +12,15 @@ await runWalProgram('archive-wal', async () => {
       hint: 'It is for archive_command; landscape-backup check shows what stands there.',
     });
   }
-  await archiveWal({ unit: unitFolderAt(folder), dataDirectory: process.cwd(), path, name }, machineClock);
-  return walCodes.done;
+  let isKnown = false;
+  const known = () => {
+    isKnown = true;
+  };
+  try {
+    await archiveWal({ unit: unitFolderAt(folder), dataDirectory: process.cwd(), path, name }, machineClock, { known });
+    return walCodes.done;
+  } catch (error) {
+    if (isKnown) return walCodes.failed;
+    throw error;
+  }
 });

@@ -177,7 +177,8 @@ class Directory implements Storage {
         return await createTemporary(temporary);
       } catch (error) {
         this.#folders.forget();
-        if (attempt === 5 || errorCode(error) !== 'ENOENT') throw directoryFailure(error, temporary);
+        // Named by its folder: the same failure is the same sentence each time.
+        if (attempt === 5 || errorCode(error) !== 'ENOENT') throw directoryFailure(error, folder);
       }
     }
   }

@@ -299,6 +299,38 @@ test('a destination that is not mounted gets nothing, neither directory nor file
   expect(await readdir(at.destination)).toEqual([]);
 });
 
+test('a log that has the reason is not told it again, unless it is another one, or ten minutes or a clock have passed', async () => {
+  const first = await at.segment({ timeline: 1, number: 5 });
+  const isKnownAt = async (time: string, file = first) => {
+    now = new Date(`2026-11-24T${time}Z`);
+    let isKnown = false;
+    const known = () => {
+      isKnown = true;
+    };
+    const request = { unit: at.unit, dataDirectory: at.dataDirectory, ...file };
+    const failure = await archiveWal(request, clock, { known }).catch((error: unknown) => error);
+    expect(isFailure(failure)).toBe(true);
+    return isKnown;
+  };
+
+  await rename(at.destination, `${at.destination}.away`);
+  expect(await isKnownAt('03:00:00')).toBe(false);
+  expect(await isKnownAt('03:00:01')).toBe(true);
+  expect(await isKnownAt('03:09:59', await at.segment({ timeline: 1, number: 6 }))).toBe(true);
+  expect(await isKnownAt('03:10:00')).toBe(false);
+  expect(await isKnownAt('03:10:01')).toBe(true);
+  expect(await isKnownAt('02:00:00')).toBe(false);
+  await mkdir(at.destination);
+  expect(await isKnownAt('02:00:01')).toBe(false);
+  expect(await isKnownAt('02:00:02')).toBe(true);
+
+  await rm(at.destination, { recursive: true });
+  await rename(`${at.destination}.away`, at.destination);
+  await archive(first);
+  await rename(at.destination, `${at.destination}.away`);
+  expect(await isKnownAt('02:00:04')).toBe(false);
+});
+
 test('how archiving goes is written down when it changes', async () => {
   const first = await at.segment({ timeline: 1, number: 5 });
   await archive(first);
@@ -317,6 +349,7 @@ test('how archiving goes is written down when it changes', async () => {
     kind: 'unavailable',
     message: `the destination ${at.url} is not there`,
     hint: `Mount it, or make the directory: install -d -m 2770 -o postgres -g postgres ${at.destination}`,
+    loggedAt: new Date('2026-11-24T03:00:00Z'),
   });
 
   await rename(`${at.destination}.away`, at.destination);
@@ -328,7 +361,7 @@ test('a call ends at its limit, whatever the destination does', async () => {
   const file = await at.segment({ timeline: 1, number: 5, sizeBytes: 64 * mebibyte });
   const request = { unit: at.unit, dataDirectory: at.dataDirectory, ...file };
 
-  const error = await archiveWal(request, clock, 1).catch((each: unknown) => each);
+  const error = await archiveWal(request, clock, { limitMs: 1 }).catch((each: unknown) => each);
 
   expect(isFailure(error, 'unavailable') && error.message).toBe(`archiving ${file.name} took longer than 0 s`);
 });

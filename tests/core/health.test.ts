@@ -297,3 +297,17 @@ test('the worst comes first and the rest behind it by weight', () => {
   });
   expect(healthSchema.parse({ ...told(health), details: health.details.map(told) }).details).toHaveLength(3);
 });
+
+test('why archiving fails is not said twice where the repository has the same reason', () => {
+  const archiveFailure = { ...trouble, since: at('24T02:00:00'), name: '000000010000000000000005' };
+
+  const { text, details } = assess({ ...well, repository: trouble, archiveFailure });
+
+  const all = [text, ...details.map((finding) => finding.text)];
+  expect(all.filter((each) => each.includes(trouble.message))).toEqual([
+    '15/main: the destination file:///srv/backup is not there; WAL waits on this machine',
+  ]);
+  expect(all).toContain(
+    '15/main: 000000010000000000000005 could not be archived since 2026-11-24T02:00:00.000Z, for the same reason',
+  );
+});

@@ -7,17 +7,18 @@ export const walCodes = { done: 97, absent: 98, failed: 1 } as const;
 /**
  * Runs one of the programs that PostgreSQL calls, and ends the process with what the work says.
  *
- * A failure is one line in PostgreSQL's log. Whatever ends the process on another way (an uncaught error, a promise that
+ * A failure is one line in PostgreSQL's log; one that the log has already is only the code. Whatever ends the process on another way (an uncaught error, a promise that
  * nobody settles) gives another code, and the front reads that as failed.
  */
 export async function runWalProgram(program: string, work: () => Promise<number>): Promise<void> {
   try {
-    process.exit(await work());
+    const code = await work();
+    if (code !== walCodes.failed) process.exit(code);
   } catch (error) {
     const { message, hint } = toFailure(error);
     say(`landscape-backup ${program}: ${message}${hint === undefined ? '' : `. ${hint}`}`);
-    leave();
   }
+  leave();
 }
 
 /** Written at once and in one piece; nobody listening is no reason to fail in another way. */
