@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
 import { isPending, type Job } from '../core/job.ts';
+import { stepTeller } from '../core/job-text.ts';
 import { inJujuWords, jujuRun } from '../core/juju-words.ts';
 import type { Snapshot } from '../hooks/snapshot.ts';
 import type { UnitMachine } from '../hooks/unit-machine.ts';
@@ -60,15 +61,13 @@ async function follow(call: ActionCall, id: string): Promise<ActionResult> {
   const { machine, tools, params } = call;
   const wait = z.number().catch(longestWaitSeconds).parse(params['wait']);
   const until = performance.now() + Math.min(wait, longestWaitSeconds) * 1000;
-  let phase: string | undefined;
+  const tell = stepTeller();
   for (;;) {
     const job = await machine.jobs.look(id);
     if (job === undefined) throw new Failure('internal', `the job ${id} is not known any more`);
     if (!isPending(job)) return ended(call, job);
-    if (job.progress !== undefined && job.progress.phase !== phase) {
-      phase = job.progress.phase;
-      await tools.actionLog(phase);
-    }
+    const line = job.progress === undefined ? undefined : tell(job.progress, performance.now());
+    if (line !== undefined) await tools.actionLog(line);
     if (performance.now() >= until) return goesOn(call, job);
     await machine.pause(pollMs);
   }

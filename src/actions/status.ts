@@ -1,3 +1,4 @@
+import { stepText } from '../core/job-text.ts';
 import { inJujuWords } from '../core/juju-words.ts';
 import { isPending } from '../core/job.ts';
 import { statusOf } from '../hooks/status.ts';
@@ -17,7 +18,9 @@ export const status: Action = {
     const details = (cluster?.health?.details ?? []).map(
       ({ level, text, next }) => `${level}: ${text}${next === null ? '' : `\n  next: ${inJujuWords(next, to)}`}`,
     );
-    const running = jobs.filter(isPending).map(({ id, progress }) => `job ${id}: ${progress?.phase ?? 'begins'}`);
+    const running = jobs
+      .filter(isPending)
+      .map(({ id, progress }) => `job ${id}: ${progress === undefined ? 'begins' : stepText(progress)}`);
     return {
       text: [`${said.status}: ${said.message}`, ...details, ...running].join('\n'),
       json: {

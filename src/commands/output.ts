@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { exitCodes, type Failure } from '../core/failure.ts';
-import { formatBytes, formatSeconds } from '../core/words.ts';
+import { stepText } from '../core/job-text.ts';
 import type { JobProgress } from '../jobs/job-progress.ts';
 
 /** How a command tells its result: for people, for programs, or for a program that shows it to people (`{"text", "json"}`). */
@@ -68,7 +68,7 @@ function progressLine(stderr: Writable & { isTTY?: boolean }) {
   return {
     clear,
     show: (progress: JobProgress) => {
-      const text = describe(progress);
+      const text = stepText(progress);
       const now = Date.now();
       if (stderr.isTTY === true) {
         if (phase !== '' && phase !== progress.phase && isOpen) stderr.write('\n');
@@ -81,25 +81,4 @@ function progressLine(stderr: Writable & { isTTY?: boolean }) {
       phase = progress.phase;
     },
   };
-}
-
-/** One line of progress: `copying the cluster: 1.2 GiB of 3.4 GiB (35 %), 310 MiB/s, 7 s left`. */
-function describe(progress: JobProgress): string {
-  const { phase, bytes, estimatedBytes, bytesPerSecond, secondsLeft, note } = progress;
-  const facts: string[] = [];
-  if (bytes !== undefined) {
-    const share =
-      estimatedBytes === undefined || estimatedBytes === 0
-        ? undefined
-        : Math.min(100, Math.floor((100 * bytes) / estimatedBytes));
-    facts.push(
-      share === undefined
-        ? formatBytes(bytes)
-        : `${formatBytes(bytes)} of ${formatBytes(estimatedBytes ?? 0)} (${share} %)`,
-    );
-  }
-  if (bytesPerSecond !== undefined && Number.isFinite(bytesPerSecond)) facts.push(`${formatBytes(bytesPerSecond)}/s`);
-  if (secondsLeft !== undefined && Number.isFinite(secondsLeft)) facts.push(`${formatSeconds(secondsLeft)} left`);
-  if (note !== undefined) facts.push(note);
-  return facts.length === 0 ? phase : `${phase}: ${facts.join(', ')}`;
 }

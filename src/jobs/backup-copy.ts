@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { BackupArchive, Part } from '../core/backup.ts';
+import { formatBytes } from '../core/words.ts';
 import { identifySystem } from '../postgres/backup-way.ts';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
@@ -56,24 +57,25 @@ export async function copyCluster(request: CopyRequest): Promise<Copied> {
 async function store({ repository, folder, report }: CopyRequest, backup: RunningBaseBackup): Promise<Copied> {
   const estimatedBytes = backup.tablespaces.reduce((sum, { estimatedBytes: bytes }) => sum + bytes, 0);
   const tell = makeMeter('copying the cluster', estimatedBytes, () => performance.now(), report);
+  let sent = 0;
   const metered = async function* (body: AsyncIterable<Uint8Array>) {
     for await (const chunk of body) {
-      tell(backup.plainBytes());
+      sent += chunk.byteLength;
+      tell(backup.plainBytes(), `${formatBytes(sent)} sent`);
       yield chunk;
     }
   };
   const archives: BackupArchive[] = [];
   let manifest: Part | null = null;
   for await (const object of backup.objects) {
-    const body = metered(object.body);
     if (object.kind === 'manifest') {
-      manifest = await storeObject(repository, folder, 'backup_manifest', body);
+      manifest = await storeObject(repository, folder, 'backup_manifest', metered(object.body));
       continue;
     }
     const { oid, location } = object;
     const name = `${oid === null ? 'base' : oid}.tar.zst`;
     const { where, level } = backup.compression;
-    const stored = where === 'server' ? body : compressed(body, level);
+    const stored = metered(where === 'server' ? object.body : compressed(object.body, level));
     const parts = await storeParts(repository, folder, name, stored, partBytes);
     archives.push({ oid, location, parts: [...parts] });
   }

@@ -6,60 +6,13 @@ import { z } from 'zod';
 import type { Params } from '../../src/actions/action.ts';
 import { actions } from '../../src/actions/actions.ts';
 import type { Role } from '../../src/core/site.ts';
-import type { HookTools } from '../../src/juju/hook-tools.ts';
-import type { Snapshot } from '../../src/hooks/snapshot.ts';
 import { DoubleMachine } from '../hooks/double-machine.ts';
+import { snapshotOf, tools } from './action-call.ts';
 
 const text = await readFile(join(import.meta.dirname, '..', '..', 'actions.yaml'), 'utf8');
 const declared = z
   .record(z.string(), z.object({ params: z.record(z.string(), z.object({ type: z.string() })) }))
   .parse(load(text));
-
-const nothing = async (): Promise<never> => {
-  throw new Error('not asked for here');
-};
-const tools: HookTools = {
-  configGet: async () => ({}),
-  relationIds: async () => [],
-  relationUnits: async () => [],
-  relationApplication: nothing,
-  relationGet: async () => ({}),
-  secretGet: nothing,
-  relationSet: async () => undefined,
-  isLeader: async () => false,
-  statusSet: async () => undefined,
-  applicationVersionSet: async () => undefined,
-  actionGet: nothing,
-  actionSet: async () => undefined,
-  actionFail: async () => undefined,
-  actionLog: async () => undefined,
-  log: async () => undefined,
-};
-
-function snapshotOf(roles: readonly Role[]): Snapshot {
-  return {
-    environment: {
-      unit: 'landscape-backup/0',
-      application: 'landscape-backup',
-      model: { uuid: 'u', name: 'm' },
-      machineId: '0',
-      principal: undefined,
-      charmDirectory: '/charm',
-      version: '3.6.27',
-      proxies: { http: undefined, https: undefined, ftp: undefined, no: undefined },
-      event: { kind: 'action', name: 'any', id: '1' },
-    },
-    config: {},
-    secrets: new Map(),
-    isLeader: true,
-    roles,
-    peers: 'peers:0',
-    application: {},
-    own: {},
-    others: new Map(),
-    local: { cluster: undefined, landscape: undefined, trouble: undefined, jobs: [] },
-  };
-}
 
 test('the actions of the program are those of actions.yaml, in its order', () => {
   expect(actions.map(({ name }) => name)).toEqual(Object.keys(declared));

@@ -138,8 +138,10 @@ describe('a backup', () => {
 
   test('tells how far it is', async () => {
     const phases: string[] = [];
-    const progress: BackupContext['progress'] = ({ phase }) => {
+    const notes: (string | undefined)[] = [];
+    const progress: BackupContext['progress'] = ({ phase, bytes, note }) => {
       if (phases.at(-1) !== phase) phases.push(phase);
+      if (phase === 'copying the cluster' && bytes !== undefined) notes.push(note);
     };
     await takeBackup({ ...backupContext(archived), progress }, { trigger: 'person' });
 
@@ -151,6 +153,7 @@ describe('a backup', () => {
       'waiting for WAL',
       'writing the record',
     ]);
+    expect(notes.at(0)).toMatch(/^[\d.]+ [KMG]?i?B sent$/);
   });
 
   test('of which two are begun at once is one, and the other is told', async () => {

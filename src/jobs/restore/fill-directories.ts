@@ -1,6 +1,8 @@
+import type { Part } from '../../core/backup.ts';
 import { restoredAutoConfiguration } from '../../core/auto-configuration.ts';
 import { restoreCommand } from '../../core/restore-command.ts';
 import { recoverySettings, type RecoverySettings } from '../../core/recovery-settings.ts';
+import { formatBytes } from '../../core/words.ts';
 import { autoConfigurationFile } from '../../postgres/auto-configuration.ts';
 import { clearDirectory } from '../../postgres/directory-contents.ts';
 import { writeRecoveryFiles } from '../../postgres/recovery-run.ts';
@@ -37,16 +39,27 @@ export async function fillDirectories(run: RestoreRun): Promise<void> {
     backup.id,
   );
   const { manifest } = backup;
+  let [received, unpacked] = [0, 0];
+  const tell = makeMeter('unpacking the backup', backup.storedBytes, () => performance.now(), progress);
+  const fetched = async function* (parts: readonly Part[]) {
+    for await (const chunk of readParts(repository, folder, parts)) {
+      received += chunk.byteLength;
+      tell(received, `${formatBytes(unpacked)} unpacked`);
+      yield chunk;
+    }
+  };
   await unpackBackup({
     directories: plan.directories,
     major: plan.major,
-    archives: backup.archives.map(({ oid, parts }) => ({ oid, body: () => readParts(repository, folder, parts) })),
-    manifest: manifest === null ? undefined : () => readParts(repository, folder, [manifest]),
+    archives: backup.archives.map(({ oid, parts }) => ({ oid, body: () => fetched(parts) })),
+    manifest: manifest === null ? undefined : () => fetched([manifest]),
     beforeControlFile: async (files) => {
       await writeSettings(run, files);
       await writeRecoveryFiles(plan.directories.data, recoveryOf(run));
     },
-    report: makeMeter('unpacking the backup', backup.plainBytes, () => performance.now(), progress),
+    report: (bytes) => {
+      unpacked = bytes;
+    },
     signal: context.signal,
   });
 }

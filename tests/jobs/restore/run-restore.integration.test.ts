@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Backup } from '../../../src/core/backup.ts';
 import { abandonRestore } from '../../../src/jobs/abandon-restore.ts';
 import { takeBackup } from '../../../src/jobs/backup.ts';
+import type { JobProgress } from '../../../src/jobs/job-progress.ts';
 import { keepPlan } from '../../../src/jobs/kept-plans.ts';
 import { removeOld } from '../../../src/jobs/remove-old.ts';
 import { runRestore } from '../../../src/jobs/restore/run-restore.ts';
@@ -106,7 +107,9 @@ describe('a restore onto a spare', () => {
     await spare.sql(`create role app login password 'spare'; create role helper login; grant app to helper`);
     const verifier = `select rolpassword from pg_authid where rolname = 'app'`;
     const own = await spare.sql(verifier);
-    const context = await restoreContext(archived.machine, spare, archived.repository);
+    const told: JobProgress[] = [];
+    const progress = (step: JobProgress) => void told.push(step);
+    const context = await restoreContext(archived.machine, spare, archived.repository, { progress });
     const request = { target: { to: 'time', time: goodTime, exclusive: false }, tablespaceMap: mapped() } as const;
     const { kept } = await plannedRestore(context, request);
 
@@ -116,6 +119,10 @@ describe('a restore onto a spare', () => {
     expect(restored.reached.switchLsn).toBe(kept.plan.switchLsn);
     expect(restored.reached.rolesCreated).toEqual(['helper']);
     expect(restored.notes).toEqual([]);
+    expect(told.findLast(({ phase }) => phase === 'unpacking the backup')).toMatchObject({
+      bytes: backup.storedBytes,
+      estimatedBytes: backup.storedBytes,
+    });
     expect(await spare.sql(verifier)).toBe(own);
     expect(own).toMatch(/^SCRAM-SHA-256/);
     expect(await readFile(join(context.unit.restore, 'recovery.log'), 'utf8')).not.toContain('SCRAM');
