@@ -1,19 +1,21 @@
-import { chmod, mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
-import { errorCode, syncDirectory } from '../system/files.ts';
+import { errorCode } from '../system/files.ts';
 import { saidOf } from './directory-failure.ts';
+import type { PatientFiles } from './patient-files.ts';
 
 /** Says whether several users write into a folder (given without a slash at its end; the root is empty). */
 export type SharedFolder = (folder: string) => boolean;
 
 /** Makes and removes the folders between a root and its objects. */
 export class DirectoryFolders {
+  readonly #files: PatientFiles;
   readonly #root: string;
   readonly #isShared: SharedFolder;
   /** Folders whose way up to the root this process has made durable. */
   readonly #durable = new Set<string>();
 
-  constructor(root: string, isShared: SharedFolder) {
+  constructor(files: PatientFiles, root: string, isShared: SharedFolder) {
+    this.#files = files;
     this.#root = root;
     this.#isShared = isShared;
   }
@@ -24,12 +26,12 @@ export class DirectoryFolders {
     const above = dirname(folder);
     await this.make(above);
     try {
-      await mkdir(folder, this.#rights(folder) & 0o777);
+      await this.#files.mkdir(folder, this.#rights(folder) & 0o777);
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
     await this.#giveRights(folder);
-    await syncDirectory(above);
+    await this.#files.syncDirectory(above);
     this.#durable.add(folder);
   }
 
@@ -45,7 +47,7 @@ export class DirectoryFolders {
       if (place === this.#root) return;
       this.#durable.delete(place);
       try {
-        await rmdir(place);
+        await this.#files.rmdir(place);
       } catch (error) {
         // Gone already is as good; not empty, or not ours to remove: an empty folder does no harm.
         if (errorCode(error) !== 'ENOENT') return;
@@ -55,7 +57,7 @@ export class DirectoryFolders {
 
   async #sync(folder: string): Promise<void> {
     try {
-      await syncDirectory(folder);
+      await this.#files.syncDirectory(folder);
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') await saidOf(folder, Promise.reject(error));
     }
@@ -68,10 +70,10 @@ export class DirectoryFolders {
    * would take away the setgid bit that the folder has from the one above.
    */
   async #giveRights(folder: string): Promise<void> {
-    const found = await stat(folder);
+    const found = await this.#files.stat(folder);
     const wanted = this.#rights(folder);
     if (found.uid !== process.geteuid?.() || (found.mode & wanted) === wanted) return;
-    await chmod(folder, (found.mode & 0o7777) | wanted);
+    await this.#files.chmod(folder, (found.mode & 0o7777) | wanted);
   }
 
   #rights(folder: string): number {

@@ -1,8 +1,8 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import { errorCode } from '../system/files.ts';
 import { directoryFailure } from './directory-failure.ts';
+import type { PatientFiles } from './patient-files.ts';
 
 /** A file as it was found. */
 export interface FoundFile {
@@ -34,10 +34,10 @@ export function isObject(name: string): boolean {
  *
  * A symbolic link is `refused`: skipping it would say "absent" of what lies behind it.
  */
-export async function readFolder(folder: string): Promise<readonly string[] | undefined> {
+export async function readFolder(files: PatientFiles, folder: string): Promise<readonly string[] | undefined> {
   const names: string[] = [];
   try {
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
+    for (const entry of await files.entries(folder)) {
       if (entry.isSymbolicLink() && isObject(entry.name)) throw symbolicLink(join(folder, entry.name));
       if (entry.isFile()) names.push(entry.name);
       else if (entry.isDirectory() && isObject(entry.name) && entry.name !== 'lost+found') names.push(`${entry.name}/`);
@@ -61,18 +61,22 @@ function byBytes(a: string, b: string): number {
 }
 
 /** Looks at files of a folder, several at once: one after the other is slow on NFS. Those that are gone are left out. */
-export async function* lookAtFiles(folder: string, names: readonly string[]): AsyncIterable<FoundFile> {
+export async function* lookAtFiles(
+  files: PatientFiles,
+  folder: string,
+  names: readonly string[],
+): AsyncIterable<FoundFile> {
   for (let at = 0; at < names.length; at += batch) {
     const found = await Promise.all(
-      names.slice(at, at + batch).map(async (name) => await lookAtFile(join(folder, name))),
+      names.slice(at, at + batch).map(async (name) => await lookAtFile(files, join(folder, name))),
     );
     for (const file of found) if (file !== undefined) yield file;
   }
 }
 
-async function lookAtFile(path: string): Promise<FoundFile | undefined> {
+async function lookAtFile(files: PatientFiles, path: string): Promise<FoundFile | undefined> {
   try {
-    const { size, mtime } = await stat(path);
+    const { size, mtime } = await files.stat(path);
     return { path, sizeBytes: size, changedAt: mtime };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;

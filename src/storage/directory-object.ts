@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
-import { link, open, stat, type FileHandle } from 'node:fs/promises';
 import { Failure } from '../core/failure.ts';
-import { errorCode, syncDirectory } from '../system/files.ts';
+import { errorCode } from '../system/files.ts';
 import { directoryFailure, saidOf } from './directory-failure.ts';
+import type { PatientFiles, PatientHandle } from './patient-files.ts';
 import type { Range } from './storage.ts';
 
 const readSize = 1024 * 1024;
@@ -10,8 +10,8 @@ const readSize = 1024 * 1024;
 const objectMode = 0o640;
 
 /** Creates an object's temporary file; PostgreSQL starts programs with a umask that would hide it from its group. */
-export async function createTemporary(path: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, objectMode);
+export async function createTemporary(files: PatientFiles, path: string): Promise<PatientHandle> {
+  const handle = await files.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, objectMode);
   try {
     if (((await handle.stat()).mode & 0o777) !== objectMode) await giveMode(handle);
     return handle;
@@ -21,7 +21,7 @@ export async function createTemporary(path: string): Promise<FileHandle> {
   }
 }
 
-async function giveMode(handle: FileHandle): Promise<void> {
+async function giveMode(handle: PatientHandle): Promise<void> {
   try {
     await handle.chmod(objectMode);
   } catch (error) {
@@ -31,34 +31,34 @@ async function giveMode(handle: FileHandle): Promise<void> {
 }
 
 /** Writes a body to its end and makes it durable. The body's own error leaves as it is, the file's as what it means. */
-export async function writeBody(handle: FileHandle, body: AsyncIterable<Uint8Array>, path: string): Promise<void> {
+export async function writeBody(handle: PatientHandle, body: AsyncIterable<Uint8Array>, path: string): Promise<void> {
   for await (const chunk of body) {
     let written = 0;
     while (written < chunk.byteLength) {
-      written += (await saidOf(path, handle.write(chunk, written))).bytesWritten;
+      written += await saidOf(path, handle.write(chunk, written));
     }
   }
   await saidOf(path, handle.sync());
 }
 
 /** Gives the finished bytes their name. `taken`: it belongs to another object. */
-export async function linkOnce(temporary: string, path: string): Promise<'linked' | 'taken'> {
+export async function linkOnce(files: PatientFiles, temporary: string, path: string): Promise<'linked' | 'taken'> {
   try {
-    await link(temporary, path);
+    await files.link(temporary, path);
     return 'linked';
   } catch (error) {
     const code = errorCode(error);
     if (code === 'EEXIST') {
       // NFS: the answer to a first request was lost, and its repetition finds our own success.
-      return (await isSameFile(temporary, path)) ? 'linked' : 'taken';
+      return (await isSameFile(files, temporary, path)) ? 'linked' : 'taken';
     }
     throw withoutLinks(code, path, error) ?? directoryFailure(error, path);
   }
 }
 
 /** Tells whether two names are one file. */
-async function isSameFile(one: string, other: string): Promise<boolean> {
-  const [a, b] = await Promise.all([saidOf(one, stat(one)), saidOf(other, stat(other))]);
+async function isSameFile(files: PatientFiles, one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([saidOf(one, files.stat(one)), saidOf(other, files.stat(other))]);
   return a.ino === b.ino && a.dev === b.dev;
 }
 
@@ -75,19 +75,19 @@ function withoutLinks(code: string | undefined, path: string, cause: unknown): F
 }
 
 /** Makes an object that somebody else linked durable: they may not have lived to do it. */
-export async function syncObject(path: string, folder: string): Promise<void> {
-  const handle = await saidOf(path, open(path, 'r'));
+export async function syncObject(files: PatientFiles, path: string, folder: string): Promise<void> {
+  const handle = await saidOf(path, files.open(path, 'r'));
   try {
     await saidOf(path, handle.sync());
   } finally {
     await handle.close();
   }
-  await saidOf(folder, syncDirectory(folder));
+  await saidOf(folder, files.syncDirectory(folder));
 }
 
 /** The bytes of an open object; the handle is closed when they have been read or nobody wants them any more. */
 export async function* readObject(
-  handle: FileHandle,
+  handle: PatientHandle,
   path: string,
   range: Range | undefined,
 ): AsyncIterable<Uint8Array> {
@@ -96,7 +96,7 @@ export async function* readObject(
     const end = range?.end ?? Infinity;
     while (position < end) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(readSize, end - position));
-      const { bytesRead } = await saidOf(path, handle.read(buffer, 0, buffer.byteLength, position));
+      const bytesRead = await saidOf(path, handle.read(buffer, position));
       if (bytesRead === 0) return;
       position += bytesRead;
       yield buffer.subarray(0, bytesRead);

@@ -1,18 +1,19 @@
 import { constants, type Stats } from 'node:fs';
-import { access, open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Failure } from '../core/failure.ts';
-import { errorCode, randomName, syncDirectory } from '../system/files.ts';
+import { errorCode, randomName } from '../system/files.ts';
 import { directoryFailure, saidOf } from './directory-failure.ts';
 import { DirectoryFolders, type SharedFolder } from './directory-folders.ts';
 import { isObject, isTemporary, lookAtFiles, readFolder, temporaryName, type FoundFile } from './directory-listing.ts';
 import { createTemporary, linkOnce, readObject, syncObject, writeBody } from './directory-object.ts';
 import { atPace, type Pace } from './pace.ts';
+import { PatientFiles, usualFilePatience, type FilePatience, type PatientHandle } from './patient-files.ts';
 import { checkKey, type Range, type Remark, type Storage, type StoredObject } from './storage.ts';
 
 interface DirectoryOptions {
   readonly url: string;
   readonly isShared: SharedFolder;
+  readonly patience?: FilePatience;
 }
 
 /**
@@ -25,13 +26,14 @@ interface DirectoryOptions {
  */
 export async function openDirectory(root: string, options: DirectoryOptions): Promise<Storage> {
   const path = resolve(root);
-  return new Directory(path, await lookAtRoot(path, options.url), options);
+  const files = new PatientFiles(options.url, options.patience ?? usualFilePatience);
+  return new Directory(path, await lookAtRoot(files, path, options.url), files, options);
 }
 
-async function lookAtRoot(root: string, url: string): Promise<Stats> {
+async function lookAtRoot(files: PatientFiles, root: string, url: string): Promise<Stats> {
   let found: Stats;
   try {
-    found = await stat(root);
+    found = await files.stat(root);
   } catch (error) {
     if (!isAbsence(error)) throw directoryFailure(error, root);
     throw new Failure('unavailable', `the destination ${url} is not there`, {
@@ -49,12 +51,14 @@ class Directory implements Storage {
   readonly url: string;
   readonly #root: string;
   readonly #opened: Stats;
+  readonly #files: PatientFiles;
   readonly #folders: DirectoryFolders;
 
-  constructor(root: string, opened: Stats, options: DirectoryOptions) {
+  constructor(root: string, opened: Stats, files: PatientFiles, options: DirectoryOptions) {
     this.#root = root;
     this.#opened = opened;
-    this.#folders = new DirectoryFolders(root, options.isShared);
+    this.#files = files;
+    this.#folders = new DirectoryFolders(files, root, options.isShared);
     this.url = options.url;
   }
 
@@ -67,17 +71,17 @@ class Directory implements Storage {
     const handle = await this.#create(folder, temporary);
     try {
       await writeBody(handle, atPace(body, pace), path);
-      if ((await linkOnce(temporary, path)) === 'taken') {
-        await syncObject(path, folder);
+      if ((await linkOnce(this.#files, temporary, path)) === 'taken') {
+        await syncObject(this.#files, path, folder);
         throw new Failure('conflict', `${this.url}/${key} exists already`);
       }
       // The mount may have gone away under the open file: then the bytes are on no repository of ours.
       await this.#stillThere();
     } finally {
       await handle.close().catch(() => undefined); // Synced or failed before; closing adds nothing.
-      await unlink(temporary).catch(() => undefined); // A rest is swept later.
+      await this.#files.unlink(temporary).catch(() => undefined); // A rest is swept later.
     }
-    await saidOf(folder, syncDirectory(folder));
+    await saidOf(folder, this.#files.syncDirectory(folder));
   }
 
   async get(key: string, range?: Range): Promise<AsyncIterable<Uint8Array>> {
@@ -89,7 +93,7 @@ class Directory implements Storage {
   }
 
   async *list(prefix: string): AsyncIterable<StoredObject> {
-    for await (const { path, sizeBytes } of this.#files(join(this.#root, prefix), isObject)) {
+    for await (const { path, sizeBytes } of this.#walk(join(this.#root, prefix), isObject)) {
       yield { key: relative(this.#root, path), sizeBytes };
     }
   }
@@ -102,7 +106,7 @@ class Directory implements Storage {
     checkKey(key);
     const path = join(this.#root, key);
     await this.#stillThere();
-    await unlinkIfThere(path);
+    await this.#unlinkIfThere(path);
     // Gone already is no reason to stop: who removed it may not have lived to make that durable.
     await this.#folders.removeEmpty(dirname(path));
     await this.#stillThere();
@@ -110,31 +114,31 @@ class Directory implements Storage {
 
   async sweep(prefix: string, before: Date): Promise<number> {
     let swept = 0;
-    for await (const { path, changedAt } of this.#files(join(this.#root, prefix), isTemporary)) {
+    for await (const { path, changedAt } of this.#walk(join(this.#root, prefix), isTemporary)) {
       if (changedAt >= before) continue;
-      await unlinkIfThere(path);
+      await this.#unlinkIfThere(path);
       swept += 1;
     }
     return swept;
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await saidOf(this.#root, statfs(this.#root));
+    const free = await saidOf(this.#root, this.#files.freeBytes(this.#root));
     await this.#stillThere();
-    return bavail * bsize;
+    return free;
   }
 
   async clock(): Promise<Date> {
     await this.#stillThere();
     const probe = join(this.#root, temporaryName(`clock-${randomName()}`));
-    const handle = await saidOf(probe, createTemporary(probe));
+    const handle = await saidOf(probe, createTemporary(this.#files, probe));
     try {
-      await saidOf(probe, handle.writeFile('?')); // NFS gives its own time to the first write, not to the creation.
+      await saidOf(probe, handle.write(Buffer.from('?'), 0)); // NFS gives its own time to the first write, not to the creation.
       await saidOf(probe, handle.sync());
       return (await saidOf(probe, handle.stat())).mtime;
     } finally {
       await handle.close().catch(() => undefined); // Nothing of it is kept.
-      await unlink(probe).catch(() => undefined); // A rest is swept later.
+      await this.#files.unlink(probe).catch(() => undefined); // A rest is swept later.
     }
   }
 
@@ -142,7 +146,7 @@ class Directory implements Storage {
     let folder = join(this.#root, prefix);
     for (;;) {
       try {
-        await access(folder, constants.W_OK | constants.X_OK);
+        await this.#files.access(folder, constants.W_OK | constants.X_OK);
         return true;
       } catch (error) {
         await this.#stillThere();
@@ -162,7 +166,7 @@ class Directory implements Storage {
 
   /** Fails unless the root is the directory on the file system that was opened. */
   async #stillThere(): Promise<void> {
-    const now = await lookAtRoot(this.#root, this.url);
+    const now = await lookAtRoot(this.#files, this.#root, this.url);
     if (now.dev === this.#opened.dev && now.ino === this.#opened.ino) return;
     throw new Failure('unavailable', `the destination ${this.url} is no longer the file system that was opened`, {
       hint: 'Is it mounted? Mount it again; nothing was written elsewhere.',
@@ -170,11 +174,11 @@ class Directory implements Storage {
   }
 
   /** Opens a temporary file in a folder, which is made when missing. A prune may remove an empty folder in between. */
-  async #create(folder: string, temporary: string): Promise<FileHandle> {
+  async #create(folder: string, temporary: string): Promise<PatientHandle> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#folders.make(folder);
-        return await createTemporary(temporary);
+        return await createTemporary(this.#files, temporary);
       } catch (error) {
         this.#folders.forget();
         // Named by its folder: the same failure is the same sentence each time.
@@ -184,10 +188,10 @@ class Directory implements Storage {
   }
 
   /** Opens an object for reading; `undefined` when no file has this name. */
-  async #openObject(path: string): Promise<FileHandle | undefined> {
-    let handle: FileHandle;
+  async #openObject(path: string): Promise<PatientHandle | undefined> {
+    let handle: PatientHandle;
     try {
-      handle = await open(path, 'r');
+      handle = await this.#files.open(path, 'r');
     } catch (error) {
       await this.#stillThere();
       if (isAbsence(error)) return undefined;
@@ -199,7 +203,7 @@ class Directory implements Storage {
     return undefined;
   }
 
-  async *#files(folder: string, isWanted: (name: string) => boolean): AsyncIterable<FoundFile> {
+  async *#walk(folder: string, isWanted: (name: string) => boolean): AsyncIterable<FoundFile> {
     const names = await this.#entries(folder);
     let files: string[] = [];
     for (const name of names) {
@@ -207,30 +211,30 @@ class Directory implements Storage {
         if (isWanted(name)) files.push(name);
         continue;
       }
-      yield* lookAtFiles(folder, files);
+      yield* lookAtFiles(this.#files, folder, files);
       files = [];
-      yield* this.#files(join(folder, name.slice(0, -1)), isWanted);
+      yield* this.#walk(join(folder, name.slice(0, -1)), isWanted);
     }
-    yield* lookAtFiles(folder, files);
+    yield* lookAtFiles(this.#files, folder, files);
   }
 
   /** The names in a folder; none when there is positively no such folder. */
   async #entries(folder: string): Promise<readonly string[]> {
-    const names = await readFolder(folder);
+    const names = await readFolder(this.#files, folder);
     // Looked at after the answer: an empty folder under a mount that went away answers as well.
     await this.#stillThere();
     return names ?? [];
+  }
+
+  async #unlinkIfThere(path: string): Promise<void> {
+    try {
+      await this.#files.unlink(path);
+    } catch (error) {
+      if (!isAbsence(error)) throw directoryFailure(error, path);
+    }
   }
 }
 
 function isAbsence(error: unknown): boolean {
   return errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR';
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (!isAbsence(error)) throw directoryFailure(error, path);
-  }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { linkOnce } from '../../src/storage/directory-object.ts';
 import { openDirectory } from '../../src/storage/directory.ts';
+import { PatientFiles, usualFilePatience } from '../../src/storage/patient-files.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { all, bodyOf, gate, noise, text } from './bytes.ts';
 import { storageContract } from './contract.ts';
@@ -116,14 +117,15 @@ test('when the directory goes away during a put, the put fails', async () => {
 
 test('a link whose own success is reported as "exists" is a success, as a retransmission on NFS reports it', async () => {
   const [temporary, path] = [join(directory.path, '.t.tmp'), join(directory.path, 'object')];
+  const files = new PatientFiles('file:///x', usualFilePatience);
   await writeFile(temporary, '1');
   await link(temporary, path);
 
-  expect(await linkOnce(temporary, path)).toBe('linked');
+  expect(await linkOnce(files, temporary, path)).toBe('linked');
 
   await rm(path);
   await writeFile(path, '1');
-  expect(await linkOnce(temporary, path)).toBe('taken');
+  expect(await linkOnce(files, temporary, path)).toBe('taken');
 });
 
 test.each([0o077, 0o022, 0o000])(
