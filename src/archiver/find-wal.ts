@@ -5,6 +5,7 @@ import { readWalName, segmentNumber, segmentStart, timelineName, type WalName } 
 import { keepersOf } from '../core/wal-keepers.ts';
 import { layout, walKey, walNameOfKey, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { listParts } from '../repository/wal-parts.ts';
 import { sealAt } from '../repository/wal-store.ts';
 
 type Segment = Extract<WalName, { kind: 'segment' }>;
@@ -21,6 +22,22 @@ export async function findWal(
     const length = await storedLength(repository, place, name.name);
     if (length === undefined) continue;
     if (before === undefined || name.kind !== 'segment' || begins(name, length, before)) return place;
+  }
+  return undefined;
+}
+
+/** The longest part of a segment in a lineage, for a recovery that ends where the WAL does; `undefined` when there is none. */
+export async function findPart(
+  repository: Repository,
+  systemIdentifier: string,
+  line: readonly Incarnation[],
+  name: Segment,
+): Promise<{ readonly place: Place; readonly length: number } | undefined> {
+  for (const { incarnation, before } of keepersOf(line, name.timeline)) {
+    const place: Place = { systemIdentifier, incarnation };
+    const length = (await listParts(repository, place, name)).at(-1);
+    // Where a lineage has left an ancestor, the rest of that segment belongs to another future.
+    if (length !== undefined && before === undefined) return { place, length };
   }
   return undefined;
 }

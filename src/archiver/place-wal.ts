@@ -5,6 +5,7 @@ import { readWalHeader, walHeaderFault, walHeaderLength } from '../core/wal-head
 import type { WalName } from '../core/wal-name.ts';
 import { walKey, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { readPart } from '../repository/wal-parts.ts';
 import { readWal } from '../repository/wal-store.ts';
 import { errorCode, randomName } from '../system/files.ts';
 import { historyFault } from './check-wal-file.ts';
@@ -18,6 +19,8 @@ export interface Wanted {
   /** Where PostgreSQL expects it: `%p`, made absolute. */
   readonly target: string;
   readonly segmentSize: number | undefined;
+  /** Only this much of the segment is wanted, and zeros behind it. */
+  readonly part?: number | undefined;
   /** Tells whether the front that started us still waits. */
   readonly isWanted: () => boolean;
 }
@@ -74,12 +77,17 @@ interface Written {
   readonly head: Buffer;
 }
 
-async function fetch(repository: Repository, place: Place, { name }: Wanted, handle: FileHandle): Promise<Written> {
+async function fetch(repository: Repository, place: Place, wanted: Wanted, handle: FileHandle): Promise<Written> {
+  const { name, part, segmentSize } = wanted;
   const headLimit = name.kind === 'history' ? historyLimit : walHeaderLength;
   let head = Buffer.alloc(0);
   let sizeBytes = 0;
   try {
-    for await (const chunk of readWal(repository, walKey(place, name.name))) {
+    const body =
+      part === undefined
+        ? readWal(repository, walKey(place, name.name))
+        : readPart(repository, place, { name: name.name, length: part, segmentSize });
+    for await (const chunk of body) {
       if (head.byteLength < headLimit) head = Buffer.concat([head, chunk.subarray(0, headLimit - head.byteLength)]);
       for (let written = 0; written < chunk.byteLength;) {
         written += (await handle.write(chunk, written)).bytesWritten;

@@ -145,7 +145,7 @@ class Fetching {
     return bavail * bsize - (parallel + 1) * this.#service.segmentSize > spareBytes;
   }
 
-  async #fetch({ name, incarnation }: PlannedSegment, repository: Repository): Promise<void> {
+  async #fetch({ name, incarnation, part }: PlannedSegment, repository: Repository): Promise<void> {
     const { systemIdentifier, segmentSize } = this.#service;
     this.#coming.add(name);
     this.#spool.setComing(name, true);
@@ -154,6 +154,7 @@ class Fetching {
         name: parseWalName(name),
         target: join(this.#spool.folder, name),
         segmentSize,
+        part,
         isWanted: () => !this.#signal.aborted,
       };
       await placeWal(repository, { systemIdentifier, incarnation }, wanted);

@@ -81,7 +81,7 @@ async function servePlanned(
   const place = { systemIdentifier, incarnation: from.incarnation };
   const at = await whereServed(service, request.unit);
   return await withExpected<Served>(at, service.repositoryId, async (repository) => {
-    await placeWal(repository, place, { name, target, segmentSize, isWanted: request.isWanted });
+    await placeWal(repository, place, { name, target, segmentSize, part: from.part, isWanted: request.isWanted });
     return 'served';
   });
 }

@@ -9,7 +9,7 @@ import { listIncarnations } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
 import { errorCode, readText } from '../system/files.ts';
 import { readOwnerState, readPin, readSettings, type UnitFolder } from '../system/home.ts';
-import { findLater, findWal } from './find-wal.ts';
+import { findLater, findPart, findWal } from './find-wal.ts';
 import { withExpected } from './open-expected.ts';
 import { placeWal } from './place-wal.ts';
 import type { RestoreRequest, Served } from './restore-request.ts';
@@ -41,6 +41,12 @@ export async function serveLineage(request: RestoreRequest, name: WalName, targe
         return 'served';
       }
       if (name.kind !== 'segment' || (await isStandby(dataDirectory))) return 'absent';
+      const begun = await findPart(repository, systemIdentifier, line, name);
+      if (begun !== undefined) {
+        const { place: of, length: part } = begun;
+        await placeWal(repository, of, { name, target, segmentSize: undefined, part, isWanted });
+        return 'served';
+      }
       const later = await findLater(repository, systemIdentifier, line, name);
       if (later === undefined) return 'absent';
       throw new Failure('missing', `${name.name} is not stored, but ${later} after it is: the WAL has a hole`, {

@@ -3,6 +3,7 @@ import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import { lineage } from './incarnation.ts';
 import type { Lsn } from './lsn.ts';
 import { timelinePath, type TimelinePiece, type TimelineSwitch } from './timeline.ts';
+import { longestPart } from './wal-index.ts';
 import { segmentEndingAt, segmentOf, segmentStart } from './wal-name.ts';
 
 /** Stored segments of one incarnation and timeline without a gap, by number, both ends included. */
@@ -11,6 +12,8 @@ export interface Stretch {
   readonly timeline: number;
   readonly first: number;
   readonly last: number;
+  /** It is one segment of which only this many bytes are stored: the end of what is known, zeros behind it. */
+  readonly part?: number | undefined;
 }
 
 /** Segments that a way lacks although later ones of it are stored. */
@@ -35,6 +38,8 @@ export interface Way {
   readonly history: readonly TimelineSwitch[];
   /** What is stored of it, in order, without overlaps. */
   readonly stretches: readonly Stretch[];
+  /** The longest part of each segment of it that is not stored whole. */
+  readonly parts: readonly Stretch[];
 }
 
 /** What one complete backup gives along one way. */
@@ -47,7 +52,7 @@ export interface Window {
   readonly segmentSize: number;
   /** The earliest stop: the backup's own. */
   readonly from: Lsn;
-  /** The end of the last segment that joins without a gap; the last whole record ends at or before it. */
+  /** The end of the last segment, or part of one, that joins without a gap; the last whole record ends at or before it. */
   readonly to: Lsn;
   /** The segments from the backup's start to `to`. */
   readonly stretches: readonly Stretch[];
@@ -91,7 +96,25 @@ export function wayTo(cluster: ClusterCatalogue, incarnation: number, timeline: 
   const history = historyOf(from, timeline);
   const path = timelinePath(timeline, history, segmentSize);
   const stretches = path.flatMap((piece) => stretchesOf(from, piece, segmentSize));
-  return { incarnation, timeline, segmentSize, path, history, stretches };
+  const parts = path.flatMap((piece) => partsOf(from, piece, segmentSize));
+  const open = parts.filter(({ first }) => segmentAt(stretches, first) === undefined);
+  return { incarnation, timeline, segmentSize, path, history, stretches, parts: open };
+}
+
+/** The longest part of each segment of a piece; where two incarnations hold one, the descendant's counts. */
+function partsOf(from: readonly Source[], piece: TimelinePiece, segmentSize: number): readonly Stretch[] {
+  const found = new Map<number, Stretch>();
+  for (const { catalogue, limit } of from) {
+    const last = Math.min(piece.lastSegment ?? Infinity, lastAllowed(limit, piece.timeline, segmentSize));
+    const index = catalogue.wal.timelines.get(piece.timeline);
+    for (const { segment } of index?.parts ?? []) {
+      const part = longestPart(index, segment)?.length;
+      if (segment < piece.firstSegment || segment > last || found.has(segment)) continue;
+      const place = { incarnation: catalogue.number, timeline: piece.timeline };
+      found.set(segment, { ...place, first: segment, last: segment, part });
+    }
+  }
+  return [...found.values()].sort((a, b) => a.first - b.first);
 }
 
 function historyOf(from: readonly Source[], timeline: number): readonly TimelineSwitch[] {
@@ -139,11 +162,15 @@ function without(stretch: Stretch, others: readonly Stretch[]): readonly Stretch
   return left;
 }
 
-/** How far a way goes on without a gap from a segment; `last` is below `from` when that segment itself is missing. */
+/**
+ * How far a way goes on without a gap from a segment; `last` is the last whole one, and below `from` when that segment itself
+ * is missing. `part` is what is stored of the one after it.
+ */
 export function contiguousFrom(
   way: Way,
   from: number,
-): { stretches: readonly Stretch[]; last: number; gap: Gap | undefined } {
+): { stretches: readonly Stretch[]; last: number; part: Stretch | undefined; gap: Gap | undefined } {
+  const partAt = (segment: number) => way.parts.find(({ first }) => first === segment);
   const stretches: Stretch[] = [];
   let next = from;
   for (const stretch of way.stretches) {
@@ -155,13 +182,14 @@ export function contiguousFrom(
       return {
         stretches,
         last: next - 1,
+        part: partAt(next),
         gap: { timeline: timeline ?? way.timeline, first: next, last: stretch.first - 1 },
       };
     }
     stretches.push({ ...stretch, first: Math.max(stretch.first, from) });
     next = stretch.last + 1;
   }
-  return { stretches, last: next - 1, gap: undefined };
+  return { stretches, last: next - 1, part: partAt(next), gap: undefined };
 }
 
 /** The stored segment of a way at a place; `undefined` when it is not stored. */
@@ -190,7 +218,7 @@ export function windowsOn(cluster: ClusterCatalogue, way: Way): readonly Window[
 }
 
 function windowFrom(way: Way, backup: Backup, backupIncarnation: number): Window | undefined {
-  const { stretches, last, gap } = contiguousFrom(way, segmentOf(backup.startLsn, way.segmentSize));
+  const { stretches, last, part, gap } = contiguousFrom(way, segmentOf(backup.startLsn, way.segmentSize));
   // Without the WAL up to its stop a backup is not consistent, and so not complete: nothing can be made of it here.
   if (last < segmentEndingAt(backup.stopLsn, way.segmentSize)) return undefined;
   return {
@@ -200,8 +228,8 @@ function windowFrom(way: Way, backup: Backup, backupIncarnation: number): Window
     timeline: way.timeline,
     segmentSize: way.segmentSize,
     from: backup.stopLsn,
-    to: segmentStart(last + 1, way.segmentSize),
-    stretches,
+    to: segmentStart(last + 1, way.segmentSize) + BigInt(part?.part ?? 0),
+    stretches: part === undefined ? stretches : [...stretches, part],
     gap,
   };
 }
@@ -209,8 +237,8 @@ function windowFrom(way: Way, backup: Backup, backupIncarnation: number): Window
 /** The timelines that an incarnation itself has anything of, oldest first. */
 export function timelinesOf(incarnation: IncarnationCatalogue): readonly number[] {
   const known = new Set<number>();
-  for (const { timeline, runs, hasHistory } of incarnation.wal.timelines.values()) {
-    if (runs.length > 0 || hasHistory) known.add(timeline);
+  for (const { timeline, runs, parts, hasHistory } of incarnation.wal.timelines.values()) {
+    if (runs.length + parts.length > 0 || hasHistory) known.add(timeline);
   }
   for (const { timeline } of incarnation.backups) known.add(timeline);
   return [...known].sort((a, b) => a - b);

@@ -24,6 +24,8 @@ export const restoreServiceSchema = z.object({
       first: z.number().int().nonnegative(),
       last: z.number().int().nonnegative(),
       incarnation: incarnationSchema,
+      /** Of this one segment, the last of its row, only so many bytes are served, and zeros behind them. */
+      part: z.number().int().positive().optional(),
     }),
   ),
   histories: z.array(z.object({ timeline: timelineSchema, incarnation: incarnationSchema })),
@@ -60,7 +62,10 @@ export type RestoreWalFailure = z.infer<typeof restoreWalFailureSchema>;
  * Fails with `internal` for a segment between two runs of its timeline and for a name that no cluster with this segment
  * size uses: such a plan has a hole, and "absent" would open the database with rows missing.
  */
-export function servedFrom(service: RestoreService, name: WalName): { readonly incarnation: number } | undefined {
+export function servedFrom(
+  service: RestoreService,
+  name: WalName,
+): { readonly incarnation: number; readonly part?: number | undefined } | undefined {
   if (name.kind === 'history') return service.histories.find(({ timeline }) => timeline === name.timeline);
   if (name.kind !== 'segment') return undefined;
   const number = segmentNumber(name, service.segmentSize);
@@ -87,6 +92,7 @@ export interface PlannedSegment {
   readonly number: number;
   readonly timeline: number;
   readonly incarnation: number;
+  readonly part: number | undefined;
 }
 
 /**
@@ -102,10 +108,10 @@ export function plannedAfter(
   const [first, last] = [Math.min(...runs.map((run) => run.first)), Math.max(...runs.map((run) => run.last))];
   const found: PlannedSegment[] = [];
   for (let number = Math.max(first, after?.number ?? first); number <= last && found.length < count; number += 1) {
-    for (const { timeline, incarnation, ...run } of runs) {
+    for (const { timeline, incarnation, part, ...run } of runs) {
       if (number < run.first || number > run.last) continue;
       if (after?.number === number && timeline >= after.timeline) continue;
-      found.push({ name: segmentName(timeline, number, segmentSize), number, timeline, incarnation });
+      found.push({ name: segmentName(timeline, number, segmentSize), number, timeline, incarnation, part });
     }
   }
   return found.slice(0, count);

@@ -2,8 +2,8 @@ import type { ClusterCatalogue } from './catalogue.ts';
 import { Failure } from './failure.ts';
 import type { Owner } from './incarnation.ts';
 import { formatLsn } from './lsn.ts';
-import { runWith } from './wal-index.ts';
-import { segmentEndingAt } from './wal-name.ts';
+import { longestPart, runWith } from './wal-index.ts';
+import { segmentEndingAt, segmentStart } from './wal-name.ts';
 import type { TimelineSwitch } from './timeline.ts';
 
 /** Where a restored cluster left the line that it was restored from. */
@@ -34,7 +34,10 @@ export function findParent(
   }
   const holders = cluster.incarnations.filter(({ wal }) => {
     const segment = segmentEndingAt(left.at, wal.segmentSize);
-    return runWith(wal.timelines.get(left.parent), segment) !== undefined;
+    const index = wal.timelines.get(left.parent);
+    const part = longestPart(index, segment);
+    const reach = segmentStart(segment, wal.segmentSize) + BigInt(part?.length ?? 0);
+    return runWith(index, segment) !== undefined || (part !== undefined && reach >= left.at);
   });
   const chosen = named === undefined ? holders : cluster.incarnations.filter(({ number }) => number === named);
   const [only, ...others] = chosen;

@@ -43,6 +43,32 @@ export function readWalName(name: string): WalName | undefined {
   return { kind: 'segment', ...place };
 }
 
+/** The name of a segment. */
+export type SegmentName = Extract<WalName, { kind: 'segment' }>;
+
+/** The beginning of a segment that was not finished when it was stored. */
+export interface PartName {
+  readonly name: string;
+  readonly of: SegmentName;
+  /** How many bytes it holds; the rest of the segment was zero at that time. */
+  readonly length: number;
+}
+
+const partPattern = /^([0-9A-F]{24})\.([0-9A-F]{8})\.part$/;
+
+/** Reads the name of a part of a segment: `<segment>.<length in hexadecimal>.part`. */
+export function readPartName(name: string): PartName | undefined {
+  const match = partPattern.exec(name);
+  const of = readWalName(match?.[1] ?? '');
+  const length = hex(match?.[2]);
+  return of?.kind === 'segment' && length > 0 ? { name, of, length } : undefined;
+}
+
+/** The name under which this much of a segment is stored. */
+export function partName(segment: SegmentName, length: number): string {
+  return `${segment.name}.${toHex(length)}.part`;
+}
+
 /** Reads the name of a WAL file or fails with `usage`. */
 export function parseWalName(name: string): WalName {
   const wal = readWalName(name);
@@ -100,6 +126,13 @@ export function segmentStart(number: number, segmentSize: number): Lsn {
 export function segmentName(timeline: number, number: number, segmentSize: number): string {
   const perLog = segmentsPerLog(segmentSize);
   return toHex(timeline) + toHex(Math.floor(number / perLog)) + toHex(number % perLog);
+}
+
+/** The same as what a name says. */
+export function segmentNamed(timeline: number, number: number, segmentSize: number): SegmentName {
+  const perLog = segmentsPerLog(segmentSize);
+  const place = { timeline, log: Math.floor(number / perLog), low: number % perLog };
+  return { kind: 'segment', name: segmentName(timeline, number, segmentSize), ...place };
 }
 
 /** The segment number that a name speaks of; `undefined` when no cluster with this segment size could have made it. */

@@ -4,6 +4,7 @@ import { isFailure } from '../core/failure.ts';
 import type { KeptPlan, RestorePlan } from '../core/restore-plan.ts';
 import { judgeStanding } from '../core/restore-standing.ts';
 import type { Backup } from '../core/backup.ts';
+import { longestPart, type TimelineIndex } from '../core/wal-index.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { nextIncarnation } from '../repository/incarnations.ts';
 import { localStanding } from './local-standing.ts';
@@ -77,7 +78,7 @@ async function refusalNow(
 function firstLost(catalogue: ClusterCatalogue, { service }: RestorePlan): string | undefined {
   const of = (incarnation: number) => catalogue.incarnations.find(({ number }) => number === incarnation);
   const lost = service.segments.find(
-    (segments) => !isStored(of(segments.incarnation)?.wal.timelines.get(segments.timeline)?.runs, segments),
+    (segments) => !isStored(of(segments.incarnation)?.wal.timelines.get(segments.timeline), segments),
   );
   if (lost !== undefined) return `WAL of timeline ${lost.timeline} that it needs is gone`;
   const history = service.histories.find(
@@ -86,11 +87,13 @@ function firstLost(catalogue: ClusterCatalogue, { service }: RestorePlan): strin
   return history === undefined ? undefined : `the history of timeline ${history.timeline} is gone`;
 }
 
+/** What is more than a part counts as well: the part is cut out of it. */
 function isStored(
-  runs: readonly { readonly first: number; readonly last: number }[] | undefined,
-  { first, last }: Pick<Stretch, 'first' | 'last'>,
+  index: TimelineIndex | undefined,
+  { first, last, part }: Pick<Stretch, 'first' | 'last' | 'part'>,
 ): boolean {
-  return runs?.some((run) => run.first <= first && run.last >= last) === true;
+  if (index?.runs.some((run) => run.first <= first && run.last >= last) === true) return true;
+  return part !== undefined && (longestPart(index, first)?.length ?? 0) >= part;
 }
 
 /** What had been asked for, as far as the plan tells; the backup is left open, for it may be what is gone. */

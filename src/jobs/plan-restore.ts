@@ -199,11 +199,12 @@ function serviceOf({ repository }: PlanContext, systemIdentifier: string, source
     url: repository.storage.url,
     systemIdentifier,
     segmentSize: source.backup.segmentSize,
-    segments: source.stretches.map(({ timeline, first, last, incarnation }) => ({
+    segments: source.stretches.map(({ timeline, first, last, incarnation, part }) => ({
       timeline,
       first,
       last,
       incarnation,
+      ...(part === undefined ? {} : { part }),
     })),
     histories: source.histories,
   };

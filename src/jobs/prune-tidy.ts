@@ -1,14 +1,17 @@
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { leaseLifeMs } from '../core/lease.ts';
+import { spentParts } from '../core/wal-index.ts';
+import { segmentNamed } from '../core/wal-name.ts';
 import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { removeParts } from '../repository/wal-parts.ts';
 
 const markLifeMs = 30 * 24 * 60 * 60 * 1000;
 const keptWitnesses = 3;
 
 /**
  * Removes what nobody will read again in an incarnation of ours: what interrupted puts left more than 24 hours ago, by the
- * destination's clock, witnesses before the newest, our own leases that ended or went silent, and marks of backups that
+ * destination's clock, parts of segments that something longer has superseded, witnesses before the newest, our own leases that ended or went silent, and marks of backups that
  * have been gone for a month. Oldest first, so that the newest record, which counts, goes last. Says how many went.
  */
 export async function tidy(repository: Repository, of: IncarnationCatalogue, now: Date): Promise<number> {
@@ -24,6 +27,11 @@ export async function tidy(repository: Repository, of: IncarnationCatalogue, now
     layout.witnesses(place),
   ]) {
     removed += await repository.storage.sweep(folder, before);
+  }
+  for (const { timeline, part } of spentParts(of.wal)) {
+    const segment = segmentNamed(timeline, part.segment, of.wal.segmentSize);
+    await removeParts(repository, place, segment, [part.length]);
+    removed += 1;
   }
   removed += await removeRecords(repository, layout.witnesses(place), keptWitnesses);
   for (const { key, lease, isGuest } of of.leases) {

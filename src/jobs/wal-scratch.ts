@@ -6,6 +6,7 @@ import { readWalHeader, walHeaderFault } from '../core/wal-header.ts';
 import { parseWalName, segmentName } from '../core/wal-name.ts';
 import { walKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { readPart } from '../repository/wal-parts.ts';
 import { readWal } from '../repository/wal-store.ts';
 import { errorCode } from '../system/files.ts';
 
@@ -95,13 +96,12 @@ async function fetchSegment(source: WalSource, segment: number, path: string): P
   const stored = segmentAt(source.stretches, segment);
   if (stored === undefined) throw new Failure('internal', `segment number ${segment} is not part of what is read`);
   const name = segmentName(stored.timeline, segment, source.segmentSize);
-  const place = { systemIdentifier: source.systemIdentifier, incarnation: stored.incarnation };
   try {
     // pg_waldump opens any segment in the folder to learn how large they are: none may be there in part.
     const coming = `${path}.coming`;
     const handle = await open(coming, 'wx+', 0o600);
     try {
-      const sizeBytes = await write(handle, readWal(source.repository, walKey(place, name)));
+      const sizeBytes = await write(handle, bodyOf(source, stored, name));
       const continued = await verify(handle, { name, sizeBytes, systemIdentifier: source.systemIdentifier });
       await rename(coming, path);
       return continued;
@@ -129,6 +129,13 @@ async function fetchSegment(source: WalSource, segment: number, path: string): P
       },
     );
   }
+}
+
+function bodyOf(source: WalSource, { incarnation, part }: Stretch, name: string): AsyncIterable<Uint8Array> {
+  const { repository, systemIdentifier, segmentSize } = source;
+  const place = { systemIdentifier, incarnation };
+  if (part === undefined) return readWal(repository, walKey(place, name));
+  return readPart(repository, place, { name, length: part, segmentSize });
 }
 
 async function write(handle: FileHandle, body: AsyncIterable<Uint8Array>): Promise<number> {

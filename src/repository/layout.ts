@@ -1,4 +1,4 @@
-import { parseWalName, timelineName, type WalName } from '../core/wal-name.ts';
+import { parseWalName, partName, timelineName, type SegmentName, type WalName } from '../core/wal-name.ts';
 
 /** The place of one incarnation of a cluster. */
 export interface Place {
@@ -16,6 +16,9 @@ export const layout = {
   owner: (place: Place) => `${layout.incarnation(place)}owner.json`,
   wal: (place: Place) => `${layout.incarnation(place)}wal/`,
   walFile: (place: Place, name: WalName) => `${layout.walFolder(place, name)}${name.name}.zst`,
+  /** The beginning of a segment that is not finished yet. */
+  walPart: (place: Place, name: SegmentName, length: number) =>
+    `${layout.walFolder(place, name)}${partName(name, length)}.zst`,
   walFolder: (place: Place, name: WalName) =>
     `${layout.wal(place)}${timelineName(name.timeline)}/${name.kind === 'history' ? 'history' : timelineName(name.log)}/`,
   base: (place: Place) => `${layout.incarnation(place)}base/`,

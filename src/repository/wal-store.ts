@@ -23,7 +23,7 @@ export async function storeWal(
   level: number,
 ): Promise<Stored> {
   const seal = await sealOf(readFileBytes(path));
-  return await putOnce(repository, layout.walFile(place, name), name, {
+  return await storeSealed(repository, layout.walFile(place, name), name.name, {
     seal,
     body: () => sealed(readFileBytes(path), seal, level),
   });
@@ -44,13 +44,14 @@ export async function storeWalInOnePass(
   const body = async function* () {
     yield* chunks;
   };
-  return await putOnce(repository, layout.walFile(place, name), name, { seal, body });
+  return await storeSealed(repository, layout.walFile(place, name), name.name, { seal, body });
 }
 
-async function putOnce(
+/** Stores a sealed object under its key, once, as `storeWal` says; `what` names it to people. */
+export async function storeSealed(
   repository: Repository,
   key: string,
-  name: WalName,
+  what: string,
   { seal, body }: { readonly seal: Seal; readonly body: () => AsyncIterable<Uint8Array> },
 ): Promise<Stored> {
   try {
@@ -61,7 +62,7 @@ async function putOnce(
   }
   const stored = await existing(key, sealAt(repository, key));
   if (stored.length !== seal.length || stored.sha256 !== seal.sha256) {
-    throw new Failure('conflict', `${name.name} is stored already with other bytes`, {
+    throw new Failure('conflict', `${what} is stored already with other bytes`, {
       hint: 'Two servers archive into one incarnation, or this one was set back: compare them before anything is removed.',
     });
   }

@@ -10,6 +10,7 @@ const history = [{ parent: 1, at: BigInt(size) * 4n + 100n }];
 function way(stretches: readonly (readonly [number, number, number])[]): Way {
   return {
     incarnation: 1,
+    parts: [],
     timeline: 2,
     segmentSize: size,
     path: timelinePath(2, history, size),

@@ -12,7 +12,7 @@ import {
   windowsOn,
 } from '../../src/core/restorable.ts';
 import { timelineOfSegment } from '../../src/core/timeline.ts';
-import { segmentEndingAt, segmentOf, segmentStart } from '../../src/core/wal-name.ts';
+import { segmentEndingAt, segmentName, segmentOf, segmentStart } from '../../src/core/wal-name.ts';
 import { backup, incarnation, lsnIn, segmentSize } from './catalogue-builder.ts';
 
 function cluster(...incarnations: readonly IncarnationCatalogue[]): ClusterCatalogue {
@@ -158,12 +158,32 @@ test('a backup that is marked as damaged or as being deleted, or that cannot be 
   expect(marked(undefined)).toBe('one of its marks cannot be read');
 });
 
+test('the longest part of the segment after the last whole one ends the window, and no other part counts', () => {
+  const one = cluster(
+    incarnation({
+      backups: [backup({ daysAgo: 1, segment: 5 })],
+      wal: { 1: [[5, 8]] },
+      names: [
+        `${segmentName(1, 9, segmentSize)}.00000100.part`,
+        `${segmentName(1, 9, segmentSize)}.00000300.part`,
+        `${segmentName(1, 8, segmentSize)}.00000400.part`,
+        `${segmentName(1, 10, segmentSize)}.00000500.part`,
+      ],
+    }),
+  );
+
+  const [window] = restorable(one, 1);
+
+  expect(window?.to).toBe(lsnIn(9, 0x300));
+  expect(window?.stretches.at(-1)).toEqual({ incarnation: 1, timeline: 1, first: 9, last: 9, part: 0x300 });
+});
+
 test('work does not grow with the number of segments', () => {
   const runs = [{ first: 1, last: 2_000_000 }];
   const base = incarnation({ backups: [backup({ daysAgo: 1, segment: 5 })] });
   const huge = {
     ...base,
-    wal: { ...base.wal, timelines: new Map([[1, { timeline: 1, runs, partials: [], hasHistory: false }]]) },
+    wal: { ...base.wal, timelines: new Map([[1, { timeline: 1, runs, partials: [], parts: [], hasHistory: false }]]) },
   };
   const begun = performance.now();
 

@@ -28,9 +28,10 @@ test('names in any order become runs per timeline, partials, histories and stran
         { first: 8, last: 8 },
       ],
       partials: [8],
+      parts: [],
       hasHistory: false,
     },
-    { timeline: 2, runs: [{ first: 8, last: 8 }], partials: [], hasHistory: true },
+    { timeline: 2, runs: [{ first: 8, last: 8 }], partials: [], parts: [], hasHistory: true },
   ]);
   expect(index.strangers).toEqual(['000000010000000000000100', 'lost']);
   const one = index.timelines.get(1);
