@@ -43,7 +43,7 @@ export function walPath(dataDirectory: string, name: string): string {
  * acknowledged then. Fails as `archiveFile` does, and with `refused` when the spool is not in force any more.
  */
 export async function pushWal(session: PushSession, name: WalName): Promise<Stored | 'changed'> {
-  const { repository, owner, spool, level, step } = session;
+  const { owner, spool, step } = session;
   const path = walPath(session.dataDirectory, name.name);
   const state = stateOf(path);
   if (state === undefined) return 'changed';
@@ -52,10 +52,7 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
   let stored: Stored;
   try {
     await checkWalFile(path, name, owner.systemIdentifier);
-    stored =
-      state.sizeBytes > onePassLimit
-        ? await storeWal(repository, owner, name, path, level)
-        : await storeOnce(session, name, path, state);
+    stored = await storeUnchanged(session, name, path, state);
   } catch (error) {
     if (!isSameState(state, stateOf(path))) return 'changed';
     throw await explained(error, session, { name, path });
@@ -66,8 +63,23 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
   return stored;
 }
 
-/** Stores a file while it is read once; nothing is stored when it is not in this state any more after that. */
-async function storeOnce(session: PushSession, name: WalName, path: string, state: FileState): Promise<Stored> {
+/** What storing a WAL file takes. */
+export type StoreSession = Pick<PushSession, 'repository' | 'owner' | 'level' | 'step'>;
+
+/** Stores a WAL file that is in this state; while it is read once where its size allows. */
+export async function storeUnchanged(
+  session: StoreSession,
+  name: WalName,
+  path: string,
+  state: FileState,
+): Promise<Stored> {
+  const { repository, owner, level } = session;
+  if (state.sizeBytes > onePassLimit) return await storeWal(repository, owner, name, path, level);
+  return await storeOnce(session, name, path, state);
+}
+
+/** Nothing is stored when the file is not in this state any more after it was read. */
+async function storeOnce(session: StoreSession, name: WalName, path: string, state: FileState): Promise<Stored> {
   const { repository, owner, level, step } = session;
   return await withFile(path, async (fill) => {
     const read = async (buffer: Uint8Array): Promise<number> => {

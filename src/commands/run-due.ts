@@ -6,6 +6,7 @@ import { findHoles } from '../jobs/find-holes.ts';
 import { prune } from '../jobs/prune.ts';
 import { isUnderWay, readRestoreState } from '../jobs/restore/restore-state.ts';
 import { runDue as run, type Done, type DueParts, type RanDue } from '../jobs/run-due.ts';
+import { guardSlot } from '../jobs/streaming.ts';
 import { witness, witnessServer } from '../jobs/witness.ts';
 import { readControlData } from '../postgres/control-data.ts';
 import { isInRecovery } from '../postgres/server-facts.ts';
@@ -29,6 +30,7 @@ made up for; a backup that failed is tried again after a growing while.`,
         json: { restoring: restoring.stage },
       };
     }
+    await guardSlot(context).catch(() => undefined); // A server that does not answer keeps nothing for anybody either.
     // Before the destination is asked: how archiving keeps up is told most wanted while that is away.
     await sampleArchiving(context).catch(() => undefined); // A server that does not answer is no reason to do nothing.
     return await withRepository(context, async (repository) => {

@@ -23,6 +23,7 @@ export interface ArchivingFacts {
 /** What the settings file and the repository want of this cluster. */
 export interface ArchivingWish {
   readonly walArchiving: boolean;
+  readonly walMethod: 'archive' | 'stream';
   readonly standing: Standing['is'];
   readonly command: string;
   readonly timeoutSeconds: number;
@@ -32,6 +33,8 @@ export interface ArchivingWish {
 export type ArchivingDecision =
   | { readonly do: 'refuse'; readonly why: string }
   | { readonly do: 'take-off'; readonly why: string }
+  /** WAL comes by a stream, and who else archives is left alone. */
+  | { readonly do: 'leave-alone' }
   | {
       readonly do: 'apply';
       /** The lines of our file, by name. */
@@ -74,9 +77,16 @@ export function decideArchiving(facts: ArchivingFacts, wish: ArchivingWish): Arc
   if (wish.standing === 'copy') return { do: 'take-off', why: 'the cluster is a restored copy' };
   if (wish.standing === 'none') return { do: 'take-off', why: 'the repository does not know the cluster' };
   if (!wish.walArchiving) return { do: 'take-off', why: 'the option wal-archiving is false' };
+  // Where it is on, it stays on: each segment then comes twice and is stored once, and a lost slot makes no hole.
+  if (wish.walMethod === 'stream' && !isOursInForce(facts)) return { do: 'leave-alone' };
   const foreign = findForeign(facts);
   if (foreign !== undefined) return { do: 'refuse', why: foreign };
   return { do: 'apply', settings: wantedSettings(facts, wish), lostBefore: lostBefore(facts) };
+}
+
+function isOursInForce(facts: ArchivingFacts): boolean {
+  const isOn = valueOf(facts, 'archive_mode') !== 'off' && valueOf(facts, 'archive_library') === '';
+  return isOn && isOurCommand(valueOf(facts, 'archive_command'));
 }
 
 function valueOf(facts: ArchivingFacts, name: string): string {

@@ -22,6 +22,8 @@ export interface Settings {
   /** The id of the repository that must lie there; `undefined` as long as none was chosen. Written by the charm. */
   readonly repository: string | undefined;
   readonly walArchiving: boolean;
+  /** How WAL comes to the repository, where it does. */
+  readonly walMethod: 'archive' | 'stream';
   readonly archiveTimeoutSeconds: number;
   readonly compressionLevel: number;
   readonly backupSchedule: Schedule | undefined;
@@ -115,6 +117,7 @@ export const options = {
   's3-ca': option('', 'empty, or certificates as PEM', caSchema),
   repository: option('', 'empty, or the id of the repository that must lie there', repositoryIdSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
+  'wal-method': option('archive', 'archive or stream', z.enum(['archive', 'stream'])),
   'archive-timeout': option(60, 'a whole number of seconds from 0 (never force) to 86400', wholeNumber(0, 86_400)),
   'compression-level': option(1, 'a whole number from 1 to 19, the level of zstd', wholeNumber(1, 19)),
   'backup-schedule': option(
@@ -205,6 +208,7 @@ export function parseSettings(raw: unknown): Settings {
     },
     repository: take('repository', options.repository),
     walArchiving: take('wal-archiving', options['wal-archiving']),
+    walMethod: take('wal-method', options['wal-method']),
     archiveTimeoutSeconds: take('archive-timeout', options['archive-timeout']),
     compressionLevel: take('compression-level', options['compression-level']),
     backupSchedule: take('backup-schedule', options['backup-schedule']),

@@ -14,6 +14,7 @@ import { readServerFacts, type ServerFacts } from '../postgres/server-facts.ts';
 import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { UnitFolder } from '../system/home.ts';
+import { explainStream, isStreaming, streamActivity } from './stream-facts.ts';
 import { awaitSegments, type ArrivalWatch } from './wal-arrival.ts';
 
 /** What the checks before a backup have found. */
@@ -87,8 +88,9 @@ async function knownRatio(repository: Repository, place: Place): Promise<number 
   return undefined;
 }
 
-/** Fails with `refused` unless the running server sends its WAL through our program to this unit. */
+/** Fails with `refused` unless the running server sends its WAL through our program to this unit, or keeps it for our stream. */
 export async function checkArchivingIsOurs(connection: Connection, cluster: Cluster, unit: UnitFolder): Promise<void> {
+  if (await isStreaming({ cluster, unit })) return;
   const effective = await readEffective(connection);
   const mode = effective.get('archive_mode')?.value ?? '';
   const command = effective.get('archive_command')?.value ?? '';
@@ -106,6 +108,7 @@ export interface ArchivingProbe {
   readonly repository: Repository;
   readonly place: Place;
   readonly cluster: Cluster;
+  readonly unit: UnitFolder;
   readonly found: Preflight;
   readonly stallMs: number;
   readonly signal: AbortSignal;
@@ -129,14 +132,16 @@ export async function proveArchiving(probe: ArchivingProbe): Promise<void> {
 }
 
 /** Watches PostgreSQL's archiver while segments are awaited. */
-export function watchArchiver({ cluster, found, stallMs, signal, report }: ArchivingProbe): ArrivalWatch {
+export function watchArchiver({ cluster, unit, found, stallMs, signal, report }: ArchivingProbe): ArrivalWatch {
   const counts = async () => await withConnection(cluster, readArchiverCounts);
   return {
     stallMs,
     signal,
     report,
-    activity: async () => String((await counts()).archived),
+    activity: async () => `${(await counts()).archived} ${await streamActivity({ cluster, unit })}`,
     explain: async () => {
+      const stream = await explainStream({ cluster, unit });
+      if (stream !== undefined) return stream;
       const { failed, failedName, failedAt } = await counts();
       const failures =
         failed === 0

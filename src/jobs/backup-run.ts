@@ -185,13 +185,13 @@ export class BackupRun {
   }
 
   #probe(place: Place, found: Preflight, patience: 'probeMs' | 'walMs'): ArchivingProbe {
-    const { repository, cluster, signal, progress } = this.#context;
+    const { repository, cluster, unit, signal, progress } = this.#context;
     const stallMs = (this.#options.patience ?? defaultPatience)[patience];
     const phase = patience === 'probeMs' ? 'proving that WAL arrives' : 'waiting for WAL';
     const report = (missing: number) => {
       progress({ phase, note: `${missing} segments missing` });
     };
-    return { repository, place, cluster, found, stallMs, signal, report };
+    return { repository, place, cluster, unit, found, stallMs, signal, report };
   }
 
   async #copy(place: Place, found: Preflight): Promise<Copied> {

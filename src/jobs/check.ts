@@ -197,7 +197,7 @@ class Walk {
   }
 
   async #proveWal(repository: Repository, place: Place, found: Preflight): Promise<string> {
-    const { cluster } = this.#context;
+    const { cluster, unit } = this.#context;
     const { segmentSize } = found.control;
     const startedAt = performance.now();
     const ended = await withConnection(
@@ -209,6 +209,7 @@ class Walk {
       repository,
       place,
       cluster,
+      unit,
       found,
       stallMs: this.#options.stallMs ?? 60_000,
       signal: this.#options.signal,

@@ -10,6 +10,8 @@ import { readOwnerState, type OwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
+import { isStreaming } from './stream-facts.ts';
+import { reconcileStreaming } from './streaming.ts';
 
 /** What a reconcile came to. */
 export interface Configured {
@@ -82,6 +84,7 @@ async function reconcile(context: JobContext, repository: Repository): Promise<C
     }
   }
   await recordLost(context, found.standing, archiving);
+  await reconcileStreaming(context, repository, found.standing, archiving.is === 'on');
   return { standing: found.standing, archiving, restarted };
 }
 
@@ -89,6 +92,7 @@ async function apply({ cluster, unit, settings, runtime, clock }: JobContext, is
   const command = archiveCommand(runtime, unit.path);
   const wish = {
     walArchiving: settings.walArchiving,
+    walMethod: settings.walMethod,
     standing: is.is,
     command,
     timeoutSeconds: settings.archiveTimeoutSeconds,
@@ -99,8 +103,8 @@ async function apply({ cluster, unit, settings, runtime, clock }: JobContext, is
 async function recordLost(context: JobContext, is: Standing, { lostBefore }: ArchivingOutcome): Promise<void> {
   const { unit, clock, cluster } = context;
   if (lostBefore === undefined || is.is !== 'owner') return;
-  // What a standby did not archive, its primary did.
-  if (await isInRecovery(cluster)) return await forgetLost(unit);
+  // What a standby did not archive, its primary did; and what was streamed up to now is not missing.
+  if ((await isInRecovery(cluster)) || (await isStreaming(context))) return await forgetLost(unit);
   await recordNeededBackup(unit, {
     format: 1,
     reason: 'foreign-archiver',

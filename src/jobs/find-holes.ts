@@ -13,6 +13,7 @@ import type { Repository } from '../repository/repository.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
 import type { JobContext } from './job-context.ts';
+import { withStreamed } from './streamed-wal.ts';
 
 /**
  * Looks for segments since the newest base backup that are not stored and never will be, records each stretch once, and
@@ -27,7 +28,7 @@ export async function findHoles(context: JobContext, repository: Repository): Pr
   if (standing.is !== 'owner') return [];
   const writing = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
   // Before the repository is listed: see `findLost`.
-  const local = await readLocalWal(cluster);
+  const local = await withStreamed(context, await readLocalWal(cluster));
   const catalogue = await readCatalogue(repository, systemIdentifier);
   const number = standing.incarnation.number;
   const own = catalogue.incarnations.find((each) => each.number === number);

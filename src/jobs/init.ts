@@ -53,6 +53,7 @@ export async function init(context: JobContext, options: { readonly join: boolea
 async function refuseForeign({ cluster, unit, runtime, settings }: JobContext): Promise<void> {
   await foreseeRestart(cluster, unit, {
     walArchiving: settings.walArchiving,
+    walMethod: settings.walMethod,
     standing: 'owner',
     command: archiveCommand(runtime, unit.path),
     timeoutSeconds: settings.archiveTimeoutSeconds,

@@ -1,4 +1,5 @@
 import { removeOurSettings, waitsForRestart } from '../postgres/archiving-removal.ts';
+import { endStreaming } from './streaming.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What leaving came to. */
@@ -20,12 +21,18 @@ export async function leaveCluster({
 }: Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'control'>): Promise<Left> {
   const lock = await takeLockSoon(unit, 'archiving', `the configuration of ${cluster.label}`);
   try {
+    const left = await endStreaming({ cluster, unit });
     const note = await removeOurSettings(cluster, unit);
-    if (!cluster.running || !settings.restartPostgresql || !(await waitsForRestart(cluster))) return { note };
+    if (!cluster.running || !settings.restartPostgresql || !(await waitsForRestart(cluster))) return joined(left, note);
     await control.stop(cluster);
     await control.start(cluster);
-    return { note: await removeOurSettings(cluster, unit) };
+    return joined(left, await removeOurSettings(cluster, unit));
   } finally {
     await lock.release();
   }
+}
+
+function joined(...notes: readonly (string | undefined)[]): Left {
+  const said = notes.filter((note) => note !== undefined);
+  return { note: said.length === 0 ? undefined : said.join('; ') };
 }

@@ -137,6 +137,7 @@ function notNeeded({ cluster }: JobContext): Failure {
 async function refuseUnlessRestartAllowed({ cluster, unit, runtime, settings }: JobContext): Promise<void> {
   const waiting = await foreseeRestart(cluster, unit, {
     walArchiving: settings.walArchiving,
+    walMethod: settings.walMethod,
     standing: 'owner',
     command: archiveCommand(runtime, unit.path),
     timeoutSeconds: settings.archiveTimeoutSeconds,

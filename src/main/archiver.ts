@@ -4,7 +4,9 @@
  */
 import { basename } from 'node:path';
 import { runResident } from '../archiver/resident.ts';
+import { runStream } from '../archiver/stream.ts';
 import { Failure, toFailure } from '../core/failure.ts';
+import { streamSource } from '../jobs/stream-source.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { machineClock } from '../system/clock.ts';
 import { unitFolderAt, type UnitFolder } from '../system/home.ts';
@@ -36,19 +38,25 @@ async function main(): Promise<void> {
   // Who is killed in the middle leaves the lock's holder for a moment: it ends when its pipe does.
   const lock = await takeLock(unit.lock('archiver'), `the archiver of ${unit.path}`);
   await manager.ready();
-  await runResident({
+  const { signal } = stopping;
+  const clock = machineClock;
+  const cluster = async () => await findCluster(basename(unit.path), []);
+  const say = (sentence: string) => {
+    process.stderr.write(`${sentence.replaceAll(/\s+/g, ' ')}\n`);
+    manager.status(sentence);
+  };
+  const archiving = runResident({
     unit,
-    dataDirectory: async () => (await findCluster(basename(unit.path), [])).dataDirectory,
+    dataDirectory: async () => (await cluster()).dataDirectory,
     mark,
-    clock: machineClock,
-    signal: stopping.signal,
+    clock,
+    signal,
     step: () => undefined,
     alive: manager.alive,
-    say: (sentence) => {
-      process.stderr.write(`${sentence.replaceAll(/\s+/g, ' ')}\n`);
-      manager.status(sentence);
-    },
+    say,
   });
+  const source = async () => streamSource(await cluster());
+  await Promise.all([archiving, runStream({ unit, clock, signal, say, source })]);
   await lock.release();
 }
 

@@ -56,6 +56,7 @@ export async function applyArchiving(
     const note = await removeOurSettings(cluster, unit);
     return { is: 'off', waiting: [], lostBefore: undefined, note: note ?? decision.why };
   }
+  if (decision.do === 'leave-alone') return { is: 'off', waiting: [], lostBefore: undefined, note: undefined };
   if (decision.do === 'refuse') {
     if (found !== undefined && found.lost === null)
       await writeJson(unit.found, foundArchivingSchema, { ...found, lost: decision.why });
@@ -99,7 +100,7 @@ export async function foreseeRestart(
 ): Promise<readonly string[]> {
   const { facts, decision } = await look(cluster, unit, wish);
   if (decision.do === 'refuse') throw foreignArchiver(cluster, decision.why);
-  return decision.do === 'take-off' ? [] : waitingForRestart(decision.settings, facts.effective);
+  return decision.do === 'apply' ? waitingForRestart(decision.settings, facts.effective) : [];
 }
 
 /** A reload is a line in the server's log: it is done only where the server does not know yet what the files say. */

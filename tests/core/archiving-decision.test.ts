@@ -12,7 +12,13 @@ import {
 } from '../../src/core/archiving-decision.ts';
 
 const ours = archiveCommand('/opt/lb', '/var/lib/landscape-backup/15-main');
-const wish: ArchivingWish = { walArchiving: true, standing: 'owner', command: ours, timeoutSeconds: 60 };
+const wish: ArchivingWish = {
+  walArchiving: true,
+  walMethod: 'archive',
+  standing: 'owner',
+  command: ours,
+  timeoutSeconds: 60,
+};
 
 function facts(
   effective: Readonly<Record<string, string>>,

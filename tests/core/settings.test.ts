@@ -27,6 +27,7 @@ test('what is left out has its default', () => {
     access: noAccess,
     repository: undefined,
     walArchiving: true,
+    walMethod: 'archive',
     archiveTimeoutSeconds: 60,
     compressionLevel: 1,
     backupSchedule: { expression: '0 2 * * *', zone: undefined },
@@ -48,6 +49,7 @@ test('every value is taken over', () => {
     parseSettings({
       destination: '/srv/backup/',
       'wal-archiving': false,
+      'wal-method': 'stream',
       'archive-timeout': 0,
       'compression-level': 19,
       'backup-schedule': 'CRON_TZ=Europe/Berlin 30 1 * * 1-5',
@@ -64,6 +66,7 @@ test('every value is taken over', () => {
     access: noAccess,
     repository: undefined,
     walArchiving: false,
+    walMethod: 'stream',
     archiveTimeoutSeconds: 0,
     compressionLevel: 19,
     backupSchedule: { expression: '30 1 * * 1-5', zone: 'Europe/Berlin' },
@@ -105,6 +108,7 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
   's3-ca': [7, 'x', '-----BEGIN CERTIFICATE-----'],
   repository: [7, 'x', 'ABCDEF0123456789abcdef0123456789', '0123', true],
   'wal-archiving': ['yes', 'true', 1, 0, null, ''],
+  'wal-method': ['', 'both', 'Stream', true, 1, null],
   'archive-timeout': [-1, 86_401, 1.5, '60', '1m', null, true, Number.NaN],
   'compression-level': [0, 20, -1, 1.5, '3', 'fast', null],
   'backup-schedule': [

@@ -38,6 +38,7 @@ const badValues: Readonly<Record<string, readonly (string | number)[]>> = {
   's3-secret-key': ['hunter2 with words'],
   's3-ca': ['no certificate'],
   'wal-archiving': [],
+  'wal-method': ['both', 'Stream'],
   'archive-timeout': [-1, 86_401],
   'compression-level': [0, 20, -3],
   'backup-schedule': ['daily', '0 2 * *', '61 2 * * *', '0 0 30 2 *', 'CRON_TZ=Nowhere/City 0 2 * * *'],

@@ -29,7 +29,8 @@ beforeEach(async () => {
   server = await machine.createCluster(`c${count}`);
   unit = unitFolder(machine.home, server.cluster.unit);
   await mkdir(unit.path, { mode: 0o700 });
-  wish = { walArchiving: true, standing: 'owner', command: archiveCommand('/opt/lb', unit.path), timeoutSeconds: 61 };
+  const command = archiveCommand('/opt/lb', unit.path);
+  wish = { walArchiving: true, walMethod: 'archive', standing: 'owner', command, timeoutSeconds: 61 };
 });
 
 afterEach(async () => {

@@ -1,0 +1,53 @@
+import { dirname } from 'node:path';
+import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
+import { Failure } from '../core/failure.ts';
+import { isSharedFolder } from '../repository/layout.ts';
+import { openStorage } from '../storage/open.ts';
+import type { Storage } from '../storage/storage.ts';
+import { within } from '../system/deadline.ts';
+import { readOwnerState, readPin, readSettings, type UnitFolder } from '../system/home.ts';
+import { checkOwnership, checkServer } from './archive-wal.ts';
+import { openExpected } from './open-expected.ts';
+import type { StoreSession } from './push-wal.ts';
+
+const openLimitMs = 30_000;
+
+/** The connection of a stream to its destination, kept as long as nothing about it changes. */
+export class StreamDestination {
+  readonly #unit: UnitFolder;
+  #open: { readonly url: string; readonly access: DestinationAccess; readonly storage: Storage } | undefined;
+
+  constructor(unit: UnitFolder) {
+    this.#unit = unit;
+  }
+
+  /**
+   * Proves anew whose everything is, and gives what storing takes. `undefined` where this unit owns another incarnation than
+   * the stream's. Fails as `archiveWal` does.
+   */
+  async session(incarnation: number, dataDirectory: string): Promise<StoreSession | undefined> {
+    return await within(openLimitMs, 'opening the repository', this.#session(incarnation, dataDirectory));
+  }
+
+  async #session(incarnation: number, dataDirectory: string): Promise<StoreSession | undefined> {
+    const owner = await readOwnerState(this.#unit);
+    const pin = await readPin(this.#unit);
+    if (owner?.incarnation !== incarnation || pin === undefined) return undefined;
+    const { destination, access, compressionLevel } = await readSettings(dirname(this.#unit.path));
+    if (destination === undefined) throw new Failure('settings', 'the option destination is empty');
+    await checkServer(this.#unit, dataDirectory);
+    if (this.#open?.url !== destination.url || !isSameAccess(this.#open.access, access)) {
+      this.close();
+      const options = { isShared: isSharedFolder, access, privateFolder: this.#unit.path };
+      this.#open = { url: destination.url, access, storage: await openStorage(destination, options) };
+    }
+    const repository = await openExpected(this.#open.storage, pin.repositoryId);
+    await checkOwnership(repository, owner);
+    return { repository, owner, level: compressionLevel, step: () => undefined };
+  }
+
+  close(): void {
+    this.#open?.storage.close().catch(() => undefined); // It is given up; what it says to that changes nothing.
+    this.#open = undefined;
+  }
+}

@@ -1,0 +1,58 @@
+import { readReceived } from '../archiver/stream-folder.ts';
+import { formatLsn } from '../core/lsn.ts';
+import { streamBound, type StreamFacts } from '../core/streaming.ts';
+import { formatBytes } from '../core/words.ts';
+import type { Cluster } from '../postgres/cluster.ts';
+import { readControlData } from '../postgres/control-data.ts';
+import { withConnection, type Connection } from '../postgres/query.ts';
+import { readStreamFacts } from '../postgres/slot.ts';
+import type { UnitFolder } from '../system/home.ts';
+import { readStreamMarker, streamFolder, type StreamMarker } from '../system/stream-marker.ts';
+
+/** Whose stream it is. */
+interface StreamOf {
+  readonly cluster: Cluster;
+  readonly unit: UnitFolder;
+}
+
+/** What the stream of a cluster is: its slot on the server and what waits for it. */
+export async function readStream(
+  connection: Connection,
+  { cluster, unit }: StreamOf,
+  { slot, incarnation }: Pick<StreamMarker, 'slot' | 'incarnation'>,
+): Promise<StreamFacts> {
+  const facts = await readStreamFacts(connection, cluster, slot);
+  return { ...facts, pendingBytes: await pendingBytes(cluster, unit, incarnation) };
+}
+
+async function pendingBytes(cluster: Cluster, unit: UnitFolder, incarnation: number): Promise<number> {
+  const { finished } = await readReceived(streamFolder(unit, incarnation));
+  if (finished.length <= 1) return 0; // The newest stays until the next one is there.
+  const { segmentSize } = await readControlData(cluster.binaries, cluster.dataDirectory);
+  return (finished.length - 1) * segmentSize;
+}
+
+async function ask(of: StreamOf): Promise<StreamFacts | undefined> {
+  const marker = await readStreamMarker(of.unit);
+  if (marker === undefined) return undefined;
+  return await withConnection(of.cluster, async (connection) => await readStream(connection, of, marker));
+}
+
+/** Tells whether the server keeps all WAL that a stream of ours has not received yet. */
+export async function isStreaming(of: StreamOf): Promise<boolean> {
+  return (await ask(of))?.slot?.isLost === false;
+}
+
+/** Something that changes whenever the stream gets on; empty where there is none. */
+export async function streamActivity(of: StreamOf): Promise<string> {
+  const slot = (await ask(of))?.slot;
+  return slot?.restartLsn === undefined ? '' : formatLsn(slot.restartLsn);
+}
+
+/** How the stream goes, for who waits for it in vain; `undefined` where there is none. */
+export async function explainStream(of: StreamOf): Promise<string | undefined> {
+  const facts = await ask(of);
+  if (facts?.slot === undefined) return undefined;
+  const who = facts.slot.activePid === undefined ? 'nobody receives from' : 'WAL is received from';
+  return `${who} the replication slot, which keeps ${formatBytes(facts.keptBytes)}; ${formatBytes(facts.pendingBytes)} received are not stored; ${formatBytes(streamBound(facts))} may wait`;
+}
