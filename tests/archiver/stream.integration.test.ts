@@ -1,5 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { findHoles } from '../../src/jobs/find-holes.ts';
+import { leaveCluster } from '../../src/jobs/leave.ts';
+import { guardSlot } from '../../src/jobs/streaming.ts';
+import { readNeededBackups } from '../../src/system/needed-backups.ts';
+import { readStreamMarker, removeStreamMarker } from '../../src/system/stream-marker.ts';
 import { addArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner, makeMachine, type Machine } from '../setup/machine.ts';
 import { makeRecovery } from '../setup/recovery.ts';
@@ -62,4 +66,130 @@ test('what is committed is stored within seconds, though its segment is not fini
   expect(await recovered(archived, base, 'seconds-1', count)).toBe('21|84');
   expect((await storedEnd(archived)) % BigInt(1024 * 1024)).not.toBe(0n);
   await base.remove();
+});
+
+test('what receives, the archiver and PostgreSQL are killed again and again, and every committed row is stored', async () => {
+  const archived = await makeStreamed('killed');
+  await useMethod(archived, 'stream');
+  const base = await makeRecovery(archived, 'killed-base');
+  let archiver = start(archived);
+  let rows = 0;
+  const write = async () => {
+    rows += 1;
+    await archived.server.sql(`insert into t values (1); select pg_logical_emit_message(false, 'fill', repeat('y', 300000))`);
+  };
+  for (let round = 0; round < 6; round += 1) {
+    for (let i = 0; i < 5; i += 1) await write();
+    if (round % 3 === 0) {
+      await until('WAL is received', async () => (await receivers(archived)).length > 0);
+      for (const pid of await receivers(archived)) process.kill(pid, 'SIGKILL');
+    } else if (round % 3 === 1) {
+      await archiver.kill('SIGKILL');
+      await write();
+      archiver = start(archived);
+    } else {
+      await archived.server.kill();
+      await archived.server.start();
+    }
+    await write();
+  }
+  await untilStored(archived);
+  expect(await receivers(archived)).toHaveLength(1);
+  expect(await findHoles(await streamContext(archived, { 'wal-method': 'stream' }), archived.repository)).toEqual([]);
+  await archived.server.kill();
+
+  expect(await recovered(archived, base, 'killed-1', count)).toBe(`${rows}|${rows}`);
+  await base.remove();
+});
+
+test('from archiving to the stream and back, what is stored is one line', async () => {
+  const archived = await addArchivedCluster(machine, { name: 'changing', archiving: false });
+  await allowReplication(archived);
+  await archived.server.sql('create table t (i int)');
+  await useMethod(archived, 'archive');
+  const base = await makeRecovery(archived, 'changing-base');
+  start(archived);
+  let rows = 0;
+  const write = async (times: number) => {
+    for (let i = 0; i < times; i += 1) {
+      rows += 1;
+      await archived.server.sql('insert into t values (1)');
+      await archived.server.sql('select pg_switch_wal()');
+    }
+  };
+  await write(3);
+  // Only the slot carries what comes now, as where archiving belongs to somebody else.
+  await useMethod(archived, 'stream');
+  await archived.server.sql("alter system set archive_command to '/bin/true'");
+  await archived.server.sql('select pg_reload_conf()');
+  await write(4);
+  await untilStored(archived);
+  await archived.server.sql('alter system reset archive_command');
+  await archived.server.sql('select pg_reload_conf()');
+  await useMethod(archived, 'archive');
+  await write(3);
+  await until('the slot has gone', async () => {
+    await useMethod(archived, 'archive');
+    return (await archived.server.sql('select count(*) from pg_replication_slots')) === '0';
+  });
+  await write(2);
+  const last = await archived.server.sql('select pg_walfile_name(pg_switch_wal())');
+  await until(`${last} is archived`, async () => {
+    await archived.server.sql('select pg_reload_conf()');
+    return (await archived.server.sql('select last_archived_wal from pg_stat_archiver')) >= last.slice(0, 24) ||
+      (await storedEnd(archived)) > 0n;
+  });
+  expect(await findHoles(await streamContext(archived, {}), archived.repository)).toEqual([]);
+  await until('everything is stored', async () => (await recoveredOrNothing(archived, base)) === `${rows}|${rows}`, 90);
+  await base.remove();
+});
+
+let tries = 0;
+async function recoveredOrNothing(archived: ArchivedCluster, base: Awaited<ReturnType<typeof makeRecovery>>) {
+  tries += 1;
+  return await recovered(archived, base, `try-${tries}`, count).catch(() => '');
+}
+
+test('a slot that PostgreSQL has given up is made anew, the hole is recorded and a backup needed', async () => {
+  const archived = await makeStreamed('lost', { max_slot_wal_keep_size: '2MB', max_wal_size: '2MB', min_wal_size: '2MB' });
+  await useMethod(archived, 'stream');
+  const first = start(archived);
+  await archived.server.sql('insert into t values (1)');
+  await archived.server.sql('select pg_switch_wal()');
+  await untilStored(archived);
+  await first.kill('SIGTERM');
+  for (let i = 0; i < 8; i += 1) {
+    await archived.server.sql('insert into t values (1); select pg_switch_wal()');
+  }
+  await archived.server.sql('checkpoint');
+  await archived.server.sql('checkpoint');
+  expect(await archived.server.sql('select wal_status from pg_replication_slots')).toBe('lost');
+
+  await useMethod(archived, 'stream');
+  const context = await streamContext(archived, { 'wal-method': 'stream' });
+  start(archived);
+  await untilStored(archived);
+
+  expect(await archived.server.sql('select wal_status from pg_replication_slots')).toBe('reserved');
+  expect((await findHoles(context, archived.repository)).length).toBeGreaterThan(0);
+  expect((await readNeededBackups(archived.unit)).map(({ reason }) => reason)).toContain('hole');
+});
+
+test('archiving that belongs to somebody else is left alone, and a slot without its marker is dropped', async () => {
+  const archived = await makeStreamed('foreign', { archive_mode: 'on', archive_command: 'test -d /nowhere/%f' });
+  await useMethod(archived, 'stream');
+  start(archived);
+  await archived.server.sql('insert into t values (1); select pg_switch_wal()');
+  await untilStored(archived);
+  expect(await archived.server.sql('show archive_command')).toBe('test -d /nowhere/%f');
+
+  const context = await streamContext(archived, { 'wal-method': 'stream' });
+  await removeStreamMarker(archived.unit);
+  await guardSlot(context);
+  expect(await archived.server.sql('select count(*) from pg_replication_slots')).toBe('0');
+
+  await useMethod(archived, 'stream');
+  await leaveCluster(context);
+  expect(await archived.server.sql('select count(*) from pg_replication_slots')).toBe('0');
+  expect(await readStreamMarker(archived.unit)).toBeUndefined();
 });
