@@ -140,7 +140,10 @@ class Stream {
     const timeline = timelineOfSegment(path, slotSegment) ?? look.timeline;
     const name = segmentName(timeline, slotSegment, look.segmentSize);
     const left = await readReceived(this.folder);
-    if (!left.unfinished.some(({ segment }) => segment.name === name) && !left.finished.some((each) => each.name === name))
+    if (
+      !left.unfinished.some(({ segment }) => segment.name === name) &&
+      !left.finished.some((each) => each.name === name)
+    )
       await seed(this.folder, name);
     return slotSegment;
   }

@@ -35,6 +35,19 @@ export interface ArchivingFact {
   readonly lag: ArchiveLag;
 }
 
+/** How WAL comes by a stream. */
+export interface StreamFact {
+  /** `undefined` where nothing speaks against it. */
+  readonly refusal: { readonly why: string; readonly hint: string | undefined } | undefined;
+  readonly slot: 'good' | 'lost' | 'absent';
+  readonly isReceived: boolean;
+  /** What waits on the server and in our folder. */
+  readonly waitingBytes: number;
+  /** How much may, until the slot is dropped. */
+  readonly boundBytes: number;
+  readonly isNearBound: boolean;
+}
+
 /** Where a point in time can be chosen: from a backup's end to the newest that is proven. */
 interface WindowFact {
   readonly from: Date;
@@ -56,6 +69,8 @@ export interface HealthFacts {
   /** What the server could not be asked, when it runs. */
   readonly server: Trouble | undefined;
   readonly archiving: ArchivingFact | undefined;
+  /** `undefined` where nothing is to be streamed, or it could not be asked. */
+  readonly stream: StreamFact | undefined;
   readonly archiveFailure: (Trouble & { readonly since: Date; readonly name: string }) | undefined;
   readonly restore: string | undefined;
   readonly backups: { readonly complete: number; readonly newest: Date | undefined } | undefined;

@@ -1,5 +1,6 @@
 import { lagLevel, lagText, progressText } from './archive-lag.ts';
 import type { Finding, HealthFacts, Level } from './health-facts.ts';
+import { aboutStream, streamText } from './stream-findings.ts';
 
 /** How long archiving may fail before it is an alarm. */
 const failureAlarmSeconds = 5 * 60;
@@ -98,6 +99,7 @@ function aboutArchiving(facts: HealthFacts): readonly Finding[] {
           'landscape-backup run-due takes it off.',
         )
       : [];
+  if (facts.stream !== undefined) return [...aboutStream(label, facts.stream), ...aboutFailure(facts)];
   if (archiving.is === 'foreign') {
     return say(
       'blocked',
@@ -145,7 +147,14 @@ function aboutLag({ label, archiving, archiveTimeoutSeconds }: HealthFacts): rea
 }
 
 /** What goes on, behind everything that is to be done about something. */
-function aboutProgress({ label, archiving, walArchiving, archiveTimeoutSeconds }: HealthFacts): readonly Finding[] {
+function aboutProgress({
+  label,
+  archiving,
+  stream,
+  walArchiving,
+  archiveTimeoutSeconds,
+}: HealthFacts): readonly Finding[] {
+  if (stream !== undefined) return stream.slot === 'good' ? say('ok', `${label}: ${streamText(stream)}`) : [];
   if (archiving?.is !== 'ours' || !walArchiving) return [];
   const isSaid = lagLevel(archiving.lag, archiveTimeoutSeconds) !== 'ok';
   const parts = [isSaid ? '' : lagText(archiving.lag), progressText(archiving.lag)].filter((text) => text !== '');

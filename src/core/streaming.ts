@@ -6,7 +6,10 @@ export const streamApplication = 'landscape-backup-stream';
 
 /** The name of the slot by which an owner keeps WAL for its stream: it is known without any file of ours. */
 export function slotName(ownerId: string): string {
-  return `landscape_backup_${ownerId.toLowerCase().replaceAll(/[^a-z0-9]/g, '').slice(0, 32)}`;
+  return `landscape_backup_${ownerId
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]/g, '')
+    .slice(0, 32)}`;
 }
 
 /** A slot as the server has it. */

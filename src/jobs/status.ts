@@ -21,6 +21,7 @@ import { readStanding } from './configure.ts';
 import { expectedRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
+import { readStreamFact } from './stream-facts.ts';
 
 const patienceMs = 30_000;
 /** Without a heartbeat for so long a running backup is a dead one. */
@@ -68,9 +69,12 @@ function trouble(error: unknown): Trouble {
   return { kind, message, hint };
 }
 
-async function aboutServer(context: JobContext): Promise<Pick<HealthFacts, 'server' | 'isInRecovery' | 'archiving'>> {
+async function aboutServer(
+  context: JobContext,
+): Promise<Pick<HealthFacts, 'server' | 'isInRecovery' | 'archiving' | 'stream'>> {
   const { cluster } = context;
-  if (!cluster.running) return { server: undefined, isInRecovery: false, archiving: undefined };
+  const nothing = { isInRecovery: false, archiving: undefined, stream: undefined };
+  if (!cluster.running) return { server: undefined, ...nothing };
   try {
     return await withConnection(cluster, async (connection) => {
       const facts = await readServerFacts(connection);
@@ -79,10 +83,11 @@ async function aboutServer(context: JobContext): Promise<Pick<HealthFacts, 'serv
         await readEffective(connection),
         await readArchiveLag(context, connection, facts),
       );
-      return { server: undefined, isInRecovery, archiving };
+      const stream = isInRecovery ? undefined : await readStreamFact(connection, context);
+      return { server: undefined, isInRecovery, archiving, stream };
     });
   } catch (error) {
-    return { server: trouble(error), isInRecovery: false, archiving: undefined };
+    return { server: trouble(error), ...nothing };
   }
 }
 

@@ -1,12 +1,17 @@
 import { readReceived } from '../archiver/stream-folder.ts';
 import { formatLsn } from '../core/lsn.ts';
-import { streamBound, type StreamFacts } from '../core/streaming.ts';
+import { toFailure } from '../core/failure.ts';
+import type { StreamFact } from '../core/health-facts.ts';
+import type { Settings } from '../core/settings.ts';
+import { isNearBound, refuseStream, slotName, streamBound, type StreamFacts } from '../core/streaming.ts';
 import { formatBytes } from '../core/words.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { readControlData } from '../postgres/control-data.ts';
 import { withConnection, type Connection } from '../postgres/query.ts';
 import { readStreamFacts } from '../postgres/slot.ts';
-import type { UnitFolder } from '../system/home.ts';
+import { connectReplication } from '../postgres/replication.ts';
+import { readOwnerState, type UnitFolder } from '../system/home.ts';
+import { isLockHeld } from '../system/lock.ts';
 import { readStreamMarker, streamFolder, type StreamMarker } from '../system/stream-marker.ts';
 
 /** Whose stream it is. */
@@ -55,4 +60,41 @@ export async function explainStream(of: StreamOf): Promise<string | undefined> {
   if (facts?.slot === undefined) return undefined;
   const who = facts.slot.activePid === undefined ? 'nobody receives from' : 'WAL is received from';
   return `${who} the replication slot, which keeps ${formatBytes(facts.keptBytes)}; ${formatBytes(facts.pendingBytes)} received are not stored; ${formatBytes(streamBound(facts))} may wait`;
+}
+
+/** Says why nothing can be received here, or `undefined`: the server's settings, its pg_hba.conf, or nobody who would. */
+export async function findRefusal(of: StreamOf, facts: StreamFacts): Promise<StreamFact['refusal']> {
+  const refusal = refuseStream(facts);
+  if (refusal !== undefined || facts.slot?.activePid !== undefined) return refusal;
+  try {
+    const client = await connectReplication(of.cluster);
+    await client.end();
+  } catch (error) {
+    const { message, hint } = toFailure(error);
+    return { why: message, hint };
+  }
+  if (facts.slot !== undefined || (await isLockHeld(of.unit.lock('archiver')))) return undefined;
+  return {
+    why: 'the archiver, which would receive it, does not run',
+    hint: `Start it: systemctl enable --now landscape-backup-archiver@${of.cluster.unit}, or set wal-method to archive.`,
+  };
+}
+
+/** How the stream goes, for a status; `undefined` where the settings want none or this unit owns nothing. */
+export async function readStreamFact(
+  connection: Connection,
+  of: StreamOf & { readonly settings: Pick<Settings, 'walArchiving' | 'walMethod'> },
+): Promise<StreamFact | undefined> {
+  const owner = await readOwnerState(of.unit);
+  if (!of.settings.walArchiving || of.settings.walMethod !== 'stream' || owner === undefined) return undefined;
+  const facts = await readStream(connection, of, { slot: slotName(owner.ownerId), incarnation: owner.incarnation });
+  const { slot, keptBytes, pendingBytes } = facts;
+  return {
+    refusal: await findRefusal(of, facts),
+    slot: slot === undefined ? 'absent' : slot.isLost ? 'lost' : 'good',
+    isReceived: slot?.activePid !== undefined,
+    waitingBytes: keptBytes + pendingBytes,
+    boundBytes: streamBound(facts),
+    isNearBound: isNearBound(facts),
+  };
 }

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { isOurCommand } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import type { Standing } from '../core/incarnation.ts';
-import { hasRoomForSlot, refuseStream, slotFault, slotName, type StreamFacts } from '../core/streaming.ts';
+import { hasRoomForSlot, slotFault, slotName, type StreamFacts } from '../core/streaming.ts';
 import { parseWalName, segmentName, segmentNumber, segmentOf, segmentStart, type WalName } from '../core/wal-name.ts';
 import { readReceived } from '../archiver/stream-folder.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
@@ -10,7 +10,6 @@ import type { Cluster } from '../postgres/cluster.ts';
 import { readControlData } from '../postgres/control-data.ts';
 import { withConnection, type Connection } from '../postgres/query.ts';
 import { currentLsn } from '../postgres/reload.ts';
-import { connectReplication } from '../postgres/replication.ts';
 import { createSlot, dropSlot } from '../postgres/slot.ts';
 import { readWritingPlace } from '../postgres/timeline-history.ts';
 import { layout, type Place } from '../repository/layout.ts';
@@ -25,7 +24,7 @@ import {
   type StreamMarker,
 } from '../system/stream-marker.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
-import { readStream } from './stream-facts.ts';
+import { findRefusal, readStream } from './stream-facts.ts';
 
 type StreamContext = Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'clock'>;
 
@@ -64,7 +63,7 @@ export async function reconcileStreaming(
       await endStreaming(context);
       return;
     }
-    const refusal = refuseStream(facts);
+    const refusal = await findRefusal(context, facts);
     if (refusal !== undefined) throw refused(cluster, refusal.why, refusal.hint);
     const fault = slotFault(facts);
     if (fault !== undefined) {
@@ -73,10 +72,14 @@ export async function reconcileStreaming(
     }
     if (facts.slot === undefined) {
       if (!hasRoomForSlot(facts)) return;
-      await proveReplication(cluster);
       if (marker === undefined) await needBackup(connection, context, wanted.incarnation);
     }
-    if (marker === undefined || marker.until !== null || marker.slot !== wanted.slot || marker.incarnation !== wanted.incarnation)
+    if (
+      marker === undefined ||
+      marker.until !== null ||
+      marker.slot !== wanted.slot ||
+      marker.incarnation !== wanted.incarnation
+    )
       await writeStreamMarker(unit, { format: 1, ...wanted, until: null });
     await createSlot(connection, wanted.slot).catch((error: unknown) => {
       throw slotRefused(cluster, error);
@@ -84,7 +87,7 @@ export async function reconcileStreaming(
   });
 }
 
-function refused(cluster: Cluster, why: string, hint: string): Failure {
+function refused(cluster: Cluster, why: string, hint: string | undefined): Failure {
   return new Failure('refused', `the WAL of the cluster ${cluster.label} can't be streamed: ${why}`, { hint });
 }
 
@@ -96,18 +99,8 @@ function slotRefused(cluster: Cluster, error: unknown): Failure {
   });
 }
 
-/** Fails as `connectReplication` does, with the line that pg_hba.conf lacks, before anything is made that needs it. */
-async function proveReplication(cluster: Cluster): Promise<void> {
-  const client = await connectReplication(cluster);
-  await client.end();
-}
-
 /** Where WAL came to nobody of ours before, what is stored can't be joined to what comes. */
-async function needBackup(
-  connection: Connection,
-  { unit, clock }: StreamContext,
-  incarnation: number,
-): Promise<void> {
+async function needBackup(connection: Connection, { unit, clock }: StreamContext, incarnation: number): Promise<void> {
   const effective = await readEffective(connection);
   const isOurs = isOurCommand(effective.get('archive_command')?.value ?? '');
   if (isOurs && effective.get('archive_mode')?.value !== 'off') return;
@@ -177,7 +170,8 @@ async function isPassed(
   const { segmentSize, systemIdentifier } = await readControlData(cluster.binaries, cluster.dataDirectory);
   const last = parseWalName(until ?? '');
   const number = last.kind === 'segment' ? segmentNumber(last, segmentSize) : undefined;
-  if (number === undefined) throw new Failure('damaged', `${until ?? ''} in streaming.json is no segment of this cluster`);
+  if (number === undefined)
+    throw new Failure('damaged', `${until ?? ''} in streaming.json is no segment of this cluster`);
   if (slot?.restartLsn === undefined || slot.restartLsn < segmentStart(number + 1, segmentSize)) return false;
   const place = { systemIdentifier, incarnation };
   const { finished, unfinished } = await readReceived(streamFolder(unit, incarnation));
@@ -197,7 +191,10 @@ async function isStored(repository: Repository, place: Place, name: WalName): Pr
  * Drops the slot, then says that there is none, then removes what was received; call it with the lock `archiving` held. Where
  * the cluster does not run the slot stays, and so does what says so: the note tells it.
  */
-export async function endStreaming({ cluster, unit }: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
+export async function endStreaming({
+  cluster,
+  unit,
+}: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
   const marker = await readStreamMarker(unit);
   const owner = await readOwnerState(unit);
   const slot = marker?.slot ?? (owner === undefined ? undefined : slotName(owner.ownerId));

@@ -1,4 +1,4 @@
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { start } from './process.ts';
 
 /** A lock that is held; the kernel frees it when this process ends, however it ends. */
@@ -30,6 +30,18 @@ export async function takeLock(path: string, what: string): Promise<Lock> {
       await holder.ended;
     },
   };
+}
+
+/** Tells whether another process holds a lock. */
+export async function isLockHeld(path: string): Promise<boolean> {
+  try {
+    const lock = await takeLock(path, path);
+    await lock.release();
+    return false;
+  } catch (error) {
+    if (isFailure(error, 'busy')) return true;
+    throw error;
+  }
 }
 
 async function firstBytes(stream: AsyncIterable<unknown> | undefined): Promise<boolean> {

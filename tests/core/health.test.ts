@@ -19,6 +19,7 @@ const well: HealthFacts = {
   isInRecovery: false,
   server: undefined,
   archiving: { is: 'ours', command: 'ours', waiting: [], lag: noLag },
+  stream: undefined,
   archiveFailure: undefined,
   restore: undefined,
   backups: { complete: 3, newest: at('24T02:00:00') },

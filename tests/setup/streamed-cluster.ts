@@ -20,11 +20,12 @@ export interface TestArchiver {
   said(): string;
 }
 
-/** Starts it; it is killed at the end of the test's process at the latest. */
-export function startArchiver({ machine, unit }: ArchivedCluster): TestArchiver {
+/** Starts it, and returns when it has the lock. It is killed at the end of the test's process at the latest. */
+export async function startArchiver({ machine, unit }: ArchivedCluster): Promise<TestArchiver> {
   const child = execa(join(machine.runtime, 'bin', 'archiver'), [unit.path], { reject: false, cwd: '/' });
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await until('the archiver runs', async () => await isHeld(unit.lock('archiver')));
   return {
     kill: async (signal = 'SIGKILL') => {
       child.kill(signal);
@@ -32,6 +33,11 @@ export function startArchiver({ machine, unit }: ArchivedCluster): TestArchiver 
     },
     said: () => said,
   };
+}
+
+/** Looks at who holds a lock without trying to take it. */
+async function isHeld(path: string): Promise<boolean> {
+  return (await execa('pgrep', ['-f', path], { reject: false })).exitCode === 0;
 }
 
 /** What a job on this cluster starts from, with these options, which stand in the settings file as well. */
