@@ -3,7 +3,7 @@ import { instantSchema } from './backup.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import { lsnSchema } from './lsn.ts';
 import { pointWindows } from './point-window.ts';
-import { backupFault } from './restorable.ts';
+import { backupFault } from './backup-fault.ts';
 
 const placeInTimeSchema = z.object({ lsn: lsnSchema, at: instantSchema });
 

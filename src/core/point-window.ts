@@ -1,7 +1,8 @@
 import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import type { Lsn } from './lsn.ts';
 import { provenMicros } from './proven-end.ts';
-import { timelinesOf, wayTo, windowsOn, type Gap, type Way, type Window } from './restorable.ts';
+import { timelinesOf } from './timelines-of.ts';
+import { wayTo, windowsOn, type Gap, type Way, type Window } from './restorable.ts';
 
 /** A stretch of time on one timeline in which every second can be restored. */
 export interface PointWindow {

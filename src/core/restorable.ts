@@ -1,3 +1,4 @@
+import { timelinesOf } from './timelines-of.ts';
 import type { Backup } from './backup.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import { lineage } from './incarnation.ts';
@@ -234,16 +235,6 @@ function windowFrom(way: Way, backup: Backup, backupIncarnation: number): Window
   };
 }
 
-/** The timelines that an incarnation itself has anything of, oldest first. */
-export function timelinesOf(incarnation: IncarnationCatalogue): readonly number[] {
-  const known = new Set<number>();
-  for (const { timeline, runs, parts, hasHistory } of incarnation.wal.timelines.values()) {
-    if (runs.length + parts.length > 0 || hasHistory) known.add(timeline);
-  }
-  for (const { timeline } of incarnation.backups) known.add(timeline);
-  return [...known].sort((a, b) => a - b);
-}
-
 /** Everything in an incarnation that can be restored to a point in time, timeline by timeline, oldest backup first. */
 export function restorable(cluster: ClusterCatalogue, incarnation: number): readonly Window[] {
   const catalogue = cluster.incarnations.find(({ number }) => number === incarnation);
@@ -280,16 +271,6 @@ export function backupsOn(
         .filter((backup) => liesOn(way, backup) && allows(limit, backup.timeline, backup.stopLsn))
         .map((backup) => ({ backup, incarnation: catalogue.number })),
     );
-}
-
-/** Why a complete backup should not be restored from, as its marks say; `undefined` when nothing speaks against it. */
-export function backupFault(incarnation: IncarnationCatalogue, backupId: string): string | undefined {
-  const marks = incarnation.marks.get(backupId) ?? [];
-  for (const mark of marks) {
-    if (mark?.mark === 'deleting') return 'it is being deleted';
-    if (mark?.mark === 'damaged') return `it is marked as damaged: ${mark.why}`;
-  }
-  return marks.includes(undefined) ? 'one of its marks cannot be read' : undefined;
 }
 
 /**

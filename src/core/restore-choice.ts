@@ -1,16 +1,9 @@
 import type { Backup } from './backup.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import { Failure } from './failure.ts';
-import {
-  backupFault,
-  backupsOn,
-  defaultTimeline,
-  timelinesOf,
-  wayTo,
-  windowsOn,
-  type Way,
-  type Window,
-} from './restorable.ts';
+import { backupFault } from './backup-fault.ts';
+import { timelinesOf } from './timelines-of.ts';
+import { backupsOn, defaultTimeline, wayTo, windowsOn, type Way, type Window } from './restorable.ts';
 import type { RestoreTarget } from './restore-plan.ts';
 
 /** What an operator may have said about what is restored; all of it may be left open. */

@@ -2,7 +2,7 @@ import { ownerText } from './incarnation.ts';
 import { lastSignOfLife } from './backup-list.ts';
 import type { IncarnationCatalogue } from './catalogue.ts';
 import { isHeld } from './lease.ts';
-import { backupFault } from './restorable.ts';
+import { backupFault } from './backup-fault.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 

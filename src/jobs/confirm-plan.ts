@@ -1,4 +1,5 @@
-import { backupFault, type Stretch } from '../core/restorable.ts';
+import { backupFault } from '../core/backup-fault.ts';
+import { type Stretch } from '../core/restorable.ts';
 import type { ClusterCatalogue } from '../core/catalogue.ts';
 import { isFailure } from '../core/failure.ts';
 import type { KeptPlan, RestorePlan } from '../core/restore-plan.ts';

@@ -16,7 +16,7 @@ const slotSchema = z.object({
 });
 
 /** Asks for a physical slot; `undefined` when there positively is none. */
-export async function readSlot(connection: Connection, name: string): Promise<SlotFacts | undefined> {
+async function readSlot(connection: Connection, name: string): Promise<SlotFacts | undefined> {
   const [row] = await connection.ask(
     slotSchema,
     // Before 13 there is no wal_status.
