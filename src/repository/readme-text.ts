@@ -16,7 +16,8 @@ WHAT IS HERE
     base/<backup id>/base.tar.zst.*    the data directory, cut into parts
     base/<backup id>/<oid>.tar.zst.*   one tablespace each, cut into parts
     base/<backup id>/backup_manifest   PostgreSQL's own list of files and checksums (13 and later)
-    wal/<timeline>/<log>/*.zst         archived WAL segments
+    wal/<timeline>/<log>/*.zst         archived WAL segments; <segment>.<length>.part.zst is the beginning of one, the
+                                       rest of which was zero when it was stored
     wal/<timeline>/history/*.zst       timeline histories
   files/<model>/<application>/<unit>/<id>/files.tar.zst   configuration files
 
@@ -59,6 +60,10 @@ in the file set that backup.json names.
 5. Only if backup.json says "withWal": false: bring the archived WAL within reach. It must print "complete":
 
     find $LINE/wal -name '*.zst' -exec sh -ec 'for F; do zstd -dcq "$F" > "$0/$(basename "$F" .zst)"; done' $WAL {} + && echo complete
+
+   The end of a line may be the beginning of a segment. This makes a segment of the longest one, where no whole one is there:
+
+    ls -r $WAL | grep '[.]part$' | while read F; do S=$WAL/\${F%%.*}; test -e $S || { cp $WAL/$F $S; truncate -s $(od -An -tu4 -j32 -N4 $S) $S; }; done
 
    If owner.json names a "parent", do this for the parent's wal directory first, and so on; what is there twice is the same.
 

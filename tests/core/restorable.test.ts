@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ClusterCatalogue, IncarnationCatalogue } from '../../src/core/catalogue.ts';
 import { backupFault } from '../../src/core/backup-fault.ts';
-import { contiguousFrom, defaultTimeline, historiesOn, restorable, segmentAt, wayTo, windowsOn } from '../../src/core/restorable.ts';
+import {
+  contiguousFrom,
+  defaultTimeline,
+  historiesOn,
+  restorable,
+  segmentAt,
+  wayTo,
+  windowsOn,
+} from '../../src/core/restorable.ts';
 import { timelineOfSegment } from '../../src/core/timeline.ts';
 import { segmentEndingAt, segmentName, segmentOf, segmentStart } from '../../src/core/wal-name.ts';
 import { backup, incarnation, lsnIn, segmentSize } from './catalogue-builder.ts';

@@ -3,8 +3,11 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backup } from '../../src/core/backup.ts';
+import { knownLength } from '../../src/archiver/stream-folder.ts';
+import { parseWalName } from '../../src/core/wal-name.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { layout } from '../../src/repository/layout.ts';
+import { storePart } from '../../src/repository/wal-parts.ts';
 import { listWal } from '../../src/repository/wal-store.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner, type TestCluster } from '../setup/machine.ts';
@@ -109,6 +112,25 @@ async function storedUpTo(segment: string): Promise<void> {
   await expect.poll(names, { timeout: 30_000, interval: 200 }).toContain(segment);
 }
 
+/** Stores what is known of a segment that is not finished, as a stream does, and a shorter beginning of it. */
+async function storeBeginning(segment: string): Promise<void> {
+  const { repository, place, cluster } = archived;
+  const name = parseWalName(segment);
+  if (name.kind !== 'segment') throw new Error(`${segment} is no segment`);
+  const path = join(cluster.dataDirectory, 'pg_wal', segment);
+  const length = await knownLength(path, 1024 * 1024);
+  for (const each of [8192, length]) {
+    const bytes = (await readFile(path)).subarray(0, each);
+    let given = 0;
+    const read = async (buffer: Uint8Array) => {
+      const count = bytes.copy(buffer, 0, given);
+      given += count;
+      return await Promise.resolve(count);
+    };
+    await storePart(repository, place, name, { read, length: each }, 1);
+  }
+}
+
 describe('by hand, with cat, zstd, tar, psql and the README in the repository', () => {
   test('a cluster comes back to the second before the disaster, and to the end', async () => {
     const backup = await takeBackup(backupContext(archived), { trigger: 'person' });
@@ -117,9 +139,11 @@ describe('by hand, with cat, zstd, tar, psql and the README in the repository', 
     const good = await contents(server);
     const time = await server.sql('SELECT pg_sleep(0.1); SELECT clock_timestamp(); SELECT pg_sleep(0.1)');
     await server.sql('DELETE FROM here; DELETE FROM there WHERE n < 100');
-    const bad = await contents(server);
     const last = await server.sql('SELECT pg_walfile_name(pg_switch_wal())');
     await storedUpTo(last);
+    await server.sql("INSERT INTO here VALUES (9002, 'streamed')");
+    await storeBeginning(await server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
+    const bad = await contents(server);
 
     const before = await restoreByHand(backup, 'before', { time: time.trim() });
     const end = await restoreByHand(backup, 'end');
