@@ -1,5 +1,6 @@
 import type { Lsn } from '../core/lsn.ts';
 import type { TimelineSwitch } from '../core/timeline.ts';
+import type { ResidentArchiver } from './resident.ts';
 
 /** Where a server is that WAL is streamed from. */
 export interface StreamLook {
@@ -28,3 +29,9 @@ export interface StreamSource {
   /** Begins to receive; whoever else receives from the slot is ended first. */
   receive(slot: string, folder: string): Promise<Receiver>;
 }
+
+/** What a stream works for. */
+export type ResidentStream = Pick<ResidentArchiver, 'unit' | 'clock' | 'signal' | 'say'> & {
+  /** The server as it is now; asked anew whenever receiving begins. */
+  readonly source: () => Promise<StreamSource>;
+};

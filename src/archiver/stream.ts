@@ -4,44 +4,17 @@ import { segmentName, segmentOf } from '../core/wal-name.ts';
 import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
 import { makePrivateFolder } from '../system/home.ts';
 import { readStreamMarker, streamFolder, type StreamMarker } from '../system/stream-marker.ts';
-import type { ResidentArchiver } from './resident.ts';
+import { Backoff } from './backoff.ts';
 import { StreamDestination } from './stream-session.ts';
 import { readReceived, resumesAt, seed } from './stream-folder.ts';
+import { Leftovers } from './stream-leftovers.ts';
 import { StreamPush } from './stream-push.ts';
-import type { Receiver, StreamLook, StreamSource } from './stream-source.ts';
+import type { Receiver, ResidentStream, StreamLook, StreamSource } from './stream-source.ts';
 import { makeWake } from './wake.ts';
 
-/** What a stream works for. */
-export type ResidentStream = Pick<ResidentArchiver, 'unit' | 'clock' | 'signal' | 'say'> & {
-  /** The server as it is now; asked anew whenever receiving begins. */
-  readonly source: () => Promise<StreamSource>;
-};
-
 const pollMs = 1000;
-const firstPauseMs = 1000;
-const longestPauseMs = 60_000;
 /** A receiver that has lived so long was none of the failures that come again at once. */
 const livedMs = 30_000;
-
-/** Pauses between tries that double as long as they fail. */
-class Backoff {
-  #pauseMs = 0;
-  #until = 0;
-
-  get isOver(): boolean {
-    return performance.now() >= this.#until;
-  }
-
-  failed(): void {
-    this.#pauseMs = Math.min(Math.max(firstPauseMs, this.#pauseMs * 2), longestPauseMs);
-    this.#until = performance.now() + this.#pauseMs;
-  }
-
-  succeeded(): void {
-    this.#pauseMs = 0;
-    this.#until = 0;
-  }
-}
 
 interface Receiving {
   readonly receiver: Receiver;
@@ -213,6 +186,7 @@ export async function runStream(resident: ResidentStream): Promise<void> {
   const { unit, signal } = resident;
   const wake = makeWake(signal);
   let stream: Stream | undefined;
+  const leftovers = new Leftovers(resident);
   let told: string | undefined;
   const say = (sentence: string) => {
     if (sentence !== told) resident.say(sentence);
@@ -226,6 +200,7 @@ export async function runStream(resident: ResidentStream): Promise<void> {
         stream = undefined;
       }
       if (marker === undefined) {
+        await leftovers.store();
         if (told !== undefined) say('streaming has ended');
       } else {
         stream ??= new Stream(resident, marker);

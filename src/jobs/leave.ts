@@ -1,5 +1,5 @@
 import { removeOurSettings, waitsForRestart } from '../postgres/archiving-removal.ts';
-import { endStreaming } from './streaming.ts';
+import { leaveStreaming } from './streaming.ts';
 import { takeLockSoon, type JobContext } from './job-context.ts';
 
 /** What leaving came to. */
@@ -21,7 +21,7 @@ export async function leaveCluster({
 }: Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'control'>): Promise<Left> {
   const lock = await takeLockSoon(unit, 'archiving', `the configuration of ${cluster.label}`);
   try {
-    const left = await endStreaming({ cluster, unit });
+    const left = await leaveStreaming({ cluster, unit });
     const note = await removeOurSettings(cluster, unit);
     if (!cluster.running || !settings.restartPostgresql || !(await waitsForRestart(cluster))) return joined(left, note);
     await control.stop(cluster);

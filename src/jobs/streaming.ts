@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isOurCommand } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import type { Standing } from '../core/incarnation.ts';
@@ -188,13 +189,10 @@ async function isStored(repository: Repository, place: Place, name: WalName): Pr
 }
 
 /**
- * Drops the slot, then says that there is none, then removes what was received; call it with the lock `archiving` held. Where
- * the cluster does not run the slot stays, and so does what says so: the note tells it.
+ * Drops the slot, then says that there is none; call it with the lock `archiving` held. What was received and is not stored is
+ * left to the archiver. Where the cluster does not run the slot stays, and so does what says so: the note tells it.
  */
-export async function endStreaming({
-  cluster,
-  unit,
-}: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
+async function endStreaming({ cluster, unit }: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
   const marker = await readStreamMarker(unit);
   const owner = await readOwnerState(unit);
   const slot = marker?.slot ?? (owner === undefined ? undefined : slotName(owner.ownerId));
@@ -206,10 +204,15 @@ export async function endStreaming({
   await withConnection(cluster, async (connection) => {
     await dropSlot(connection, slot);
   });
-  if (marker === undefined) return undefined;
-  await removeStreamMarker(unit);
-  await rm(streamFolder(unit, marker.incarnation), { recursive: true, force: true });
+  if (marker !== undefined) await removeStreamMarker(unit);
   return undefined;
+}
+
+/** Ends streaming for good; says what is left, if anything. Call it with the lock `archiving` held. */
+export async function leaveStreaming(of: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
+  const left = await endStreaming(of);
+  if (left === undefined) await rm(dirname(streamFolder(of.unit, 1)), { recursive: true, force: true });
+  return left;
 }
 
 /**

@@ -1,9 +1,12 @@
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { newest, readReceived } from '../../src/archiver/stream-folder.ts';
 import { findHoles } from '../../src/jobs/find-holes.ts';
 import { leaveCluster } from '../../src/jobs/leave.ts';
 import { guardSlot } from '../../src/jobs/streaming.ts';
 import { readNeededBackups } from '../../src/system/needed-backups.ts';
-import { readStreamMarker, removeStreamMarker } from '../../src/system/stream-marker.ts';
+import { readStreamMarker, removeStreamMarker, streamFolder } from '../../src/system/stream-marker.ts';
 import { addArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner, makeMachine, type Machine } from '../setup/machine.ts';
 import { makeRecovery } from '../setup/recovery.ts';
@@ -205,4 +208,38 @@ test('archiving that belongs to somebody else is left alone, and a slot without 
   await leaveCluster(context);
   expect(await slots(archived)).toBe('0');
   expect(await readStreamMarker(archived.unit)).toBeUndefined();
+});
+
+test('what was received before a standby is made of the primary is stored, and a promotion goes on with a slot anew', async () => {
+  const archived = await makeStreamed('promoted', { wal_keep_size: '64MB' });
+  const { server, cluster, unit } = archived;
+  const base = await makeRecovery(archived, 'promoted-base');
+  const archiver = await start(archived);
+  await useMethod(archived, 'stream');
+  await server.sql('insert into t values (1); select pg_switch_wal()');
+  await untilStored(archived);
+  // The destination is away while the primary ends: what was received waits in the folder.
+  await rename(machine.destination, `${machine.destination}.away`);
+  await server.sql('insert into t values (1); select pg_switch_wal()');
+  await server.sql('insert into t values (1)');
+  await server.stop();
+  await writeFile(join(cluster.dataDirectory, 'standby.signal'), '');
+  await server.start();
+  await rename(`${machine.destination}.away`, machine.destination);
+  await useMethod(archived, 'stream');
+  expect(await slots(archived)).toBe('0');
+  expect(await readStreamMarker(unit)).toBeUndefined();
+  await until('the folder is empty', async () => newest(await readReceived(streamFolder(unit, 1))) === undefined, 90);
+
+  await server.sql('select pg_promote()');
+  await useMethod(archived, 'stream');
+  expect(await slots(archived)).toBe('1');
+  await server.sql('insert into t values (1); select pg_switch_wal()');
+  await server.sql('insert into t values (1)');
+  await untilStored(archived, 90);
+  await archiver.kill('SIGTERM');
+  await server.kill();
+
+  expect(await recovered(archived, base, 'promoted-1', count)).toBe('5|5');
+  await base.remove();
 });
