@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isFailure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { timelineOfSegment, timelinePath } from '../core/timeline.ts';
 import { parseWalName, readWalName, segmentNamed, type SegmentName, type WalName } from '../core/wal-name.ts';
 import { layout } from '../repository/layout.ts';
@@ -26,6 +26,8 @@ export class StreamPush {
   /** The parts that are stored of the segments that are not finished. */
   readonly #parts = new Map<string, number[]>();
   #partAfter = 0;
+  /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
+  #late = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -43,6 +45,7 @@ export class StreamPush {
 
   /** Stores all that is finished, and the beginning of what is not. */
   async push(session: StoreSession): Promise<void> {
+    if (this.#late > 0) throw new Failure('unavailable', 'the destination has not answered earlier requests yet');
     const { histories, finished } = await readReceived(this.#folder);
     for (const name of histories) await this.#store(session, name, join(this.#folder, name.name));
     for (const name of finished) {
@@ -114,10 +117,19 @@ export class StreamPush {
     const state = stateOf(path);
     if (state === undefined) return;
     await checkWalFile(path, name, session.owner.systemIdentifier);
-    await within(pushLimitMs, `storing ${name.name}`, storeUnchanged(session, name, path, state));
+    await this.#bounded(`storing ${name.name}`, storeUnchanged(session, name, path, state));
     if (!isSameState(state, stateOf(path))) return;
     session.step('file stored');
     this.#stored.add(name.name);
+  }
+
+  async #bounded<T>(what: string, work: Promise<T>): Promise<T> {
+    this.#late += 1;
+    const settled = () => {
+      this.#late -= 1;
+    };
+    work.then(settled, settled);
+    return await within(pushLimitMs, what, work);
   }
 
   async #hasNews({ segment, path, sizeBytes }: Unfinished): Promise<number> {
@@ -142,7 +154,7 @@ export class StreamPush {
           return count;
         };
         const storing = storePart(session.repository, session.owner, segment, { read, length }, session.level);
-        await within(pushLimitMs, `storing the beginning of ${segment.name}`, storing);
+        await this.#bounded(`storing the beginning of ${segment.name}`, storing);
       });
     } catch (error) {
       // Finished in between: it is stored whole then. One of this length with another end is superseded by a longer one.

@@ -74,22 +74,23 @@ function isSynchronous(names: string): boolean {
     .some((name) => name === '*' || name.replaceAll('"', '').toLowerCase() === streamApplication);
 }
 
-const mostKept = 16 * 1024 ** 3;
+/** What may wait for a stream at most, however large the disk is. */
+const mostWaiting = 16 * 1024 ** 3;
 
 /**
  * How much WAL may wait for the stream, on the server and in our folder together: 16 GiB, and never more than half of the
  * room that it waits in.
  */
-export function streamBound({ keptBytes, pendingBytes, freeBytes }: StreamFacts): number {
-  return Math.min(mostKept, Math.floor((keptBytes + pendingBytes + freeBytes) / 2));
+export function streamBound({ keptBytes, pendingBytes, freeBytes }: StreamFacts, most = mostWaiting): number {
+  return Math.min(most, Math.floor((keptBytes + pendingBytes + freeBytes) / 2));
 }
 
 /** Says why the slot has to go before it fills the disk or because it is of no use any more; `undefined` while it is good. */
-export function slotFault(facts: StreamFacts): string | undefined {
+export function slotFault(facts: StreamFacts, most = mostWaiting): string | undefined {
   const { slot, keptBytes, pendingBytes } = facts;
   if (slot === undefined) return undefined;
   if (slot.isLost) return 'PostgreSQL has removed WAL that the stream still needed (max_slot_wal_keep_size)';
-  const bound = streamBound(facts);
+  const bound = streamBound(facts, most);
   const waiting = keptBytes + pendingBytes;
   if (waiting <= bound) return undefined;
   return `${formatBytes(waiting)} of WAL waited for the stream, more than the ${formatBytes(bound)} that it may keep`;

@@ -217,9 +217,9 @@ export async function leaveStreaming(of: Pick<JobContext, 'cluster' | 'unit'>): 
 
 /**
  * Drops a slot of ours that has become dangerous or that nothing here stands for. It asks no destination: a slot fills the
- * disk just when that is away.
+ * disk just when that is away. `mostWaiting` is the bound on a large disk, where it is another than the product's.
  */
-export async function guardSlot(context: StreamContext): Promise<void> {
+export async function guardSlot(context: StreamContext, mostWaiting?: number): Promise<void> {
   const { cluster, unit } = context;
   const owner = await readOwnerState(unit);
   if (!cluster.running || owner === undefined) return;
@@ -232,7 +232,7 @@ export async function guardSlot(context: StreamContext): Promise<void> {
     }
     await withConnection(cluster, async (connection) => {
       const facts = await readStream(connection, context, marker);
-      const fault = slotFault(facts);
+      const fault = slotFault(facts, mostWaiting);
       if (fault !== undefined) await dropFaulty(connection, context, marker, fault);
     });
   } finally {

@@ -191,6 +191,36 @@ test('a slot that PostgreSQL has given up is made anew, the hole is recorded and
   expect((await readNeededBackups(archived.unit)).map(({ reason }) => reason)).toContain('hole');
 });
 
+test('a slot that keeps more than it may is dropped without the destination, and the stream begins anew', async () => {
+  const archived = await makeStreamed('bound', { max_wal_size: '2MB', min_wal_size: '2MB' });
+  const { server } = archived;
+  const first = await start(archived);
+  await useMethod(archived, 'stream');
+  await server.sql('insert into t values (1); select pg_switch_wal()');
+  await untilStored(archived);
+  await first.kill('SIGTERM');
+  await rename(machine.destination, `${machine.destination}.away`);
+  for (let i = 0; i < 5; i += 1) await server.sql('insert into t values (1); select pg_switch_wal()');
+  const context = await streamContext(archived, { 'wal-method': 'stream' });
+  const mebibyte = 1024 * 1024;
+
+  await guardSlot(context, 64 * mebibyte);
+  expect(await slots(archived)).toBe('1');
+  await guardSlot(context, 3 * mebibyte);
+  expect(await slots(archived)).toBe('0');
+  expect((await readNeededBackups(archived.unit)).map(({ why }) => why)).toContainEqual(
+    expect.stringContaining('of WAL waited for the stream, more than the 3.0 MiB that it may keep'),
+  );
+  for (let i = 0; i < 4; i += 1) await server.sql('checkpoint; select pg_switch_wal(); insert into t values (1)');
+
+  await rename(`${machine.destination}.away`, machine.destination);
+  await start(archived);
+  await useMethod(archived, 'stream');
+  await untilStored(archived, 90);
+  expect(await slots(archived)).toBe('1');
+  expect((await findHoles(context, archived.repository)).length).toBeGreaterThan(0);
+});
+
 test('archiving that belongs to somebody else is left alone, and a slot without its marker is dropped', async () => {
   const archived = await makeStreamed('foreign', { archive_mode: 'on', archive_command: 'test -d /nowhere/%f' });
   await start(archived);
