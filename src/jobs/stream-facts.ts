@@ -76,7 +76,7 @@ export async function findRefusal(of: StreamOf, facts: StreamFacts): Promise<Str
   if (facts.slot !== undefined || (await isLockHeld(of.unit.lock('archiver')))) return undefined;
   return {
     why: 'the archiver, which would receive it, does not run',
-    hint: `Start it: systemctl enable --now landscape-backup-archiver@${of.cluster.unit}, or set wal-method to archive.`,
+    hint: `Look at it: systemctl list-units 'landscape-backup*archiver*'; without Juju: systemctl enable --now landscape-backup-archiver@${of.cluster.unit}. Or set wal-method to archive.`,
   };
 }
 

@@ -1,9 +1,11 @@
-import { rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { newest, readReceived } from '../../src/archiver/stream-folder.ts';
+import { isFailure } from '../../src/core/failure.ts';
 import { findHoles } from '../../src/jobs/find-holes.ts';
 import { leaveCluster } from '../../src/jobs/leave.ts';
+import { readHealthFacts } from '../../src/jobs/status.ts';
 import { guardSlot } from '../../src/jobs/streaming.ts';
 import { readNeededBackups } from '../../src/system/needed-backups.ts';
 import { readStreamMarker, removeStreamMarker, streamFolder } from '../../src/system/stream-marker.ts';
@@ -14,6 +16,7 @@ import {
   allowReplication,
   receivers,
   recovered,
+  reloaded,
   startArchiver,
   storedEnd,
   streamContext,
@@ -129,14 +132,14 @@ test('from archiving to the stream and back, what is stored is one line', async 
   // Only the slot carries what comes now, as where archiving belongs to somebody else.
   await useMethod(archived, 'stream');
   await archived.server.sql("alter system set archive_command to '/bin/true'");
-  await archived.server.sql('select pg_reload_conf()');
+  await reloaded(archived);
   await write(4);
   await untilStored(archived);
   // The way back is asked for while nobody receives: what only the slot has must not go with it.
   await archiver.kill('SIGTERM');
   await write(3);
   await archived.server.sql('alter system reset archive_command');
-  await archived.server.sql('select pg_reload_conf()');
+  await reloaded(archived);
   for (let i = 0; i < 3; i += 1) await useMethod(archived, 'archive');
   await write(3);
   expect(await slots(archived)).toBe('1');
@@ -272,4 +275,33 @@ test('what was received before a standby is made of the primary is stored, and a
 
   expect(await recovered(archived, base, 'promoted-1', count)).toBe('5|5');
   await base.remove();
+});
+
+test('where nothing could be received no slot is made, and the refusal says what to do', async () => {
+  const archived = await makeStreamed('refused');
+  const { server, cluster } = archived;
+  const hint = async () =>
+    await useMethod(archived, 'stream').then(
+      () => 'nothing',
+      (error: unknown) => (isFailure(error, 'refused') ? error.hint : String(error)),
+    );
+
+  expect(await hint()).toContain('systemctl enable --now landscape-backup-archiver@15-refused');
+  await start(archived);
+  const file = join(cluster.configDirectory, 'pg_hba.conf');
+  const rules = await readFile(file, 'utf8');
+  await writeFile(file, `local replication all reject\n${rules}`);
+  await reloaded(archived);
+  expect(await hint()).toContain('Put the line "local replication postgres peer" into pg_hba.conf');
+  await writeFile(file, rules);
+  await server.sql("alter system set synchronous_standby_names to '*'");
+  await reloaded(archived);
+  expect(await hint()).toContain('wal-method to archive');
+  const { stream } = await readHealthFacts(await streamContext(archived, { 'wal-method': 'stream' }));
+  expect(stream).toMatchObject({
+    slot: 'absent',
+    refusal: { why: expect.stringContaining('synchronous_standby_names') },
+  });
+  expect(await slots(archived)).toBe('0');
+  expect(await readStreamMarker(archived.unit)).toBeUndefined();
 });

@@ -55,12 +55,20 @@ export async function useMethod(archived: ArchivedCluster, method: 'archive' | '
   await configure(context, archived.repository);
 }
 
+/** Has the server read its configuration, and returns when new connections follow it. */
+export async function reloaded({ server }: ArchivedCluster): Promise<void> {
+  const loadedAt = async () => await server.sql('select pg_conf_load_time()');
+  const before = await loadedAt();
+  await server.sql('select pg_reload_conf()');
+  await until('the configuration is read', async () => (await loadedAt()) !== before);
+}
+
 /** Allows the cluster's owner to replicate without a password. */
-export async function allowReplication({ cluster, server }: ArchivedCluster): Promise<void> {
-  const file = join(cluster.configDirectory, 'pg_hba.conf');
+export async function allowReplication(archived: ArchivedCluster): Promise<void> {
+  const file = join(archived.cluster.configDirectory, 'pg_hba.conf');
   if (/^local\s+replication/m.test(await readFile(file, 'utf8'))) return;
   await appendFile(file, 'local replication all peer\n');
-  await server.sql('select pg_reload_conf()');
+  await reloaded(archived);
 }
 
 /** The process ids of what receives WAL of this cluster. */
