@@ -1,10 +1,12 @@
 import { isFailure } from './failure.ts';
 import { withSecrets, type CharmConfig, type SecretAnswers, type SecretReader, type Unusable } from './juju-secrets.ts';
+import { withOffer, type S3Offer } from './s3-relation.ts';
 import { isSecretOption, parseSettings, type Settings } from './settings.ts';
 
-/** The options of the charm, and what Juju said of the secrets that they name. */
+/** The options of the charm, what its relation to a store says, and what Juju said of the secrets that either names. */
 export interface CharmOptions {
   readonly config: CharmConfig;
+  readonly offer: S3Offer | undefined;
   readonly secrets: SecretAnswers;
   readonly reader: SecretReader;
 }
@@ -28,12 +30,14 @@ const header =
  * gives the failure that names option, value and rule; the file that lies there then stays in force.
  */
 export function settingsFromConfig(
-  { config, secrets, reader }: CharmOptions,
+  { config, offer, secrets, reader }: CharmOptions,
   repositoryId: string | undefined,
 ): CharmSettings {
   const resolved = withSecrets(config, secrets, reader);
   if (!resolved.ok) return resolved;
-  const all = { ...resolved.config, ...(repositoryId === undefined ? {} : { repository: repositoryId }) };
+  const together = withOffer(resolved.config, offer, secrets, reader);
+  if (!together.ok) return together;
+  const all = { ...together.config, ...(repositoryId === undefined ? {} : { repository: repositoryId }) };
   try {
     const settings = parseSettings(all);
     // JSON is YAML: any text is one line, and nothing in it is taken for a mark of YAML's.

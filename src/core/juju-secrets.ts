@@ -25,9 +25,11 @@ export interface Unusable {
   readonly ok: false;
   readonly failure: Failure;
   readonly next: string;
+  /** What stands in the way passes without the operator. */
+  readonly status?: 'waiting' | undefined;
 }
 
-type Usable = { readonly ok: true; readonly config: CharmConfig };
+export type Usable = { readonly ok: true; readonly config: CharmConfig };
 
 const uri = /^secret:(?:\/\/[0-9a-f-]{36}\/)?[0-9a-z]{20}$/;
 

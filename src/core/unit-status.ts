@@ -27,7 +27,8 @@ export interface StatusFacts extends Addressee {
   readonly application: string;
   readonly roles: readonly Role[];
   /** Why the options can't be used; the last good ones are in force. */
-  readonly invalid: { readonly message: string; readonly next: string } | undefined;
+  readonly invalid:
+    { readonly message: string; readonly next: string; readonly status?: 'waiting' | undefined } | undefined;
   readonly destination: string | undefined;
   /** The application is joined to a repository. */
   readonly isJoined: boolean;
@@ -69,14 +70,19 @@ const say = (status: UnitStatus['status'], message: string, next?: string): Unit
   message: next === undefined ? message : `${message}. Next: ${next}`,
 });
 
-function aboutOptions({ application, invalid, destination }: StatusFacts): UnitStatus | undefined {
+function aboutOptions({ application, jujuVersion, invalid, destination }: StatusFacts): UnitStatus | undefined {
   if (invalid !== undefined)
-    return say('blocked', invalid.message, `${invalid.next}; until then the last good options are in force`);
+    return say(
+      invalid.status ?? 'blocked',
+      invalid.message,
+      `${invalid.next}; until then the last good options are in force`,
+    );
   if (destination !== undefined) return undefined;
+  const integrate = jujuVersion.startsWith('2.') ? 'relate' : 'integrate';
   return say(
     'blocked',
     'the option destination is empty, nothing is kept',
-    `juju config ${application} destination=/srv/backup (a directory that all units share)`,
+    `juju config ${application} destination=/srv/backup (a directory that all units share), or juju ${integrate} ${application}:s3-parameters s3-integrator`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { isFailure, toFailure } from '../core/failure.ts';
 import type { CharmSettings } from '../core/charm-settings.ts';
+import { s3Endpoint, s3Request } from '../core/s3-relation.ts';
 import { agreedOwner, agreedRepository, reconcileJobs } from '../core/reconcile.ts';
 import type { UnitFacts } from '../core/site.ts';
 import type { ApplicationBag } from '../core/unit-bag.ts';
@@ -32,6 +33,7 @@ export async function reconcile(
   const turn = await takeRestoreTurn(snapshot, machine);
   const started = await startJobs(tools, machine, { ...snapshot, application }, settingsChanged, turn);
   await publish(tools, snapshot, application, facts, turn);
+  await askForStore(tools, snapshot);
   // A look takes a second of the machine's lock: only where something is other than it was a moment ago.
   const isChanged = settingsChanged || started;
   const after = isChanged ? { ...snapshot, local: await machine.look(snapshot.roles) } : snapshot;
@@ -104,6 +106,16 @@ async function startJobs(
     }
   }
   return started;
+}
+
+/** A store's charm of the first form answers only who asks; that it is one is seen when it had the time to say more. */
+async function askForStore(tools: HookTools, { environment, config, offer, isLeader }: Snapshot): Promise<void> {
+  if (offer === undefined || !isLeader) return;
+  const relation = `${s3Endpoint}:${offer.id}`;
+  const { event } = environment;
+  const hasJustCome = event.kind === 'hook' && new RegExp(`^${s3Endpoint}-relation-(created|joined)$`).test(event.name);
+  const isAnswerDue = !hasJustCome && (await tools.relationUnits(relation)).length > 0;
+  await tools.relationSet(relation, 'app', s3Request(config['destination'], offer, isAnswerDue));
 }
 
 async function publish(

@@ -1,5 +1,7 @@
 import { settingsFromConfig, type CharmSettings } from '../core/charm-settings.ts';
 import { secretUris, type CharmConfig, type SecretAnswers } from '../core/juju-secrets.ts';
+import { offeredSecrets, s3Endpoint, type S3Offer } from '../core/s3-relation.ts';
+import { Secret } from '../core/secret.ts';
 import type { Role } from '../core/site.ts';
 import type { ApplicationBag, UnitBag } from '../core/unit-bag.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';
@@ -12,7 +14,9 @@ import type { LocalFacts, UnitMachine } from './unit-machine.ts';
 export interface Snapshot {
   readonly environment: JujuEnvironment;
   readonly config: CharmConfig;
-  /** What Juju said of the secrets that options name. */
+  /** What the relation to an S3 store says; `undefined` without one, and while it goes. */
+  readonly offer: S3Offer | undefined;
+  /** What Juju said of the secrets that options and that relation name. */
   readonly secrets: SecretAnswers;
   readonly isLeader: boolean;
   readonly roles: readonly Role[];
@@ -33,11 +37,13 @@ export async function readSnapshot(
 ): Promise<Snapshot> {
   const roles = await readRoles(tools);
   const config = await tools.configGet();
+  const offer = await readOffer(tools);
   const [peers] = await tools.relationIds('peers');
   return {
     environment,
     config,
-    secrets: await readSecrets(tools, secretUris(config, environment.version)),
+    offer,
+    secrets: await readSecrets(tools, [...secretUris(config, environment.version), ...offeredSecrets(offer)]),
     isLeader: await tools.isLeader(),
     roles,
     peers,
@@ -48,11 +54,11 @@ export async function readSnapshot(
 
 /** What the options come to, for a unit that is joined to this repository. */
 export function settingsOf(
-  { environment, config, secrets }: Snapshot,
+  { environment, config, offer, secrets }: Snapshot,
   repositoryId: string | undefined,
 ): CharmSettings {
   const reader = { application: environment.application, jujuVersion: environment.version };
-  return settingsFromConfig({ config, secrets, reader }, repositoryId);
+  return settingsFromConfig({ config, offer, secrets, reader }, repositoryId);
 }
 
 /** The endpoints by which this unit is bound to its principal; a relation that is being broken no longer counts. */
@@ -62,6 +68,16 @@ export async function readRoles(tools: HookTools): Promise<readonly Role[]> {
     if ((await tools.relationIds(role)).length > 0) roles.push(role);
   }
   return roles;
+}
+
+/** What the other side of the relation to an S3 store says; in its first form it says the keys in the open. */
+async function readOffer(tools: HookTools): Promise<S3Offer | undefined> {
+  const [relation] = await tools.relationIds(s3Endpoint);
+  const application = relation === undefined ? undefined : await tools.relationApplication(relation);
+  if (relation === undefined || application === undefined) return undefined;
+  const said = await tools.relationGet(relation, 'app', application);
+  for (const field of ['access-key', 'secret-key']) void new Secret(said[field] ?? '');
+  return { application, id: relation.slice(relation.indexOf(':') + 1), said };
 }
 
 async function readPeers(

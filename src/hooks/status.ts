@@ -34,7 +34,9 @@ function factsOf({ snapshot, settings, turn }: StatusSources): StatusFacts {
     jujuVersion: environment.version,
     application: environment.application,
     roles,
-    invalid: settings.ok ? undefined : { message: settings.failure.message, next: settings.next },
+    invalid: settings.ok
+      ? undefined
+      : { message: settings.failure.message, next: settings.next, status: settings.status },
     destination: settings.ok ? settings.settings.destination?.url : 'unknown',
     isJoined: application.repository !== undefined,
     isCopy: cluster?.standing?.is === 'copy',

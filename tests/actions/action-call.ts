@@ -39,6 +39,7 @@ export function snapshotOf(roles: readonly Role[]): Snapshot {
       event: { kind: 'action', name: 'any', id: '1' },
     },
     config: {},
+    offer: undefined,
     secrets: new Map(),
     isLeader: true,
     roles,

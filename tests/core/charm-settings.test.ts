@@ -10,6 +10,7 @@ test('secrets go into no file that everybody may read, all other options do', ()
         's3-access-key': 'planted-1',
         's3-secret-key': 'planted-2',
       },
+      offer: undefined,
       secrets: new Map(),
       reader: { application: 'lb', jujuVersion: '2.9.49' },
     },

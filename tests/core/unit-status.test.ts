@@ -78,7 +78,9 @@ const during = (step: SiteStep, kind: Intent['kind'] = 'restore', spokesman = 'l
   restore: { intent: { ...intent, kind }, step, spokesman },
 });
 
-const cases: readonly (readonly [string, Partial<StatusFacts>, string])[] = [
+type Case = readonly [string, Partial<StatusFacts>, string];
+
+const cases: readonly Case[] = [
   ['all is well', {}, 'active: 15/main: can restore to any second from A to B'],
   [
     'an option that breaks its rule',
@@ -100,10 +102,67 @@ const cases: readonly (readonly [string, Partial<StatusFacts>, string])[] = [
     },
     'blocked: option s3-secret-key is secret:x, and Juju could not be asked for it: the backend is sealed. Next: wait; it is asked again within minutes; until then the last good options are in force',
   ],
+  ...[
+    'says nothing yet',
+    'does not say access-key and secret-key yet',
+    'names secret:x, a secret that is not there',
+  ].map((what): Case => [
+    `a store's charm that ${what}`,
+    {
+      invalid: {
+        status: 'waiting',
+        message: `the relation s3-parameters ${what}`,
+        next: 'juju status s3-integrator tells what it lacks',
+      },
+    },
+    `waiting: the relation s3-parameters ${what}. Next: juju status s3-integrator tells what it lacks; until then the last good options are in force`,
+  ]),
+  [
+    'what a store is said to be by option and relation',
+    {
+      invalid: {
+        message: 'option destination is s3://a, and the relation s3-parameters names s3://b: they must be the same',
+        next: 'juju config lb --reset destination, or juju remove-relation lb:s3-parameters s3-integrator',
+      },
+    },
+    'blocked: option destination is s3://a, and the relation s3-parameters names s3://b: they must be the same. Next: juju config lb --reset destination, or juju remove-relation lb:s3-parameters s3-integrator; until then the last good options are in force',
+  ],
+  [
+    'a bad word of a relation',
+    {
+      invalid: {
+        message:
+          'the relation s3-parameters says region "a b", it must be empty, or the name of a region (a region is a word such as eu-central-1)',
+        next: 'juju config s3-integrator region=…',
+      },
+    },
+    'blocked: the relation s3-parameters says region "a b", it must be empty, or the name of a region (a region is a word such as eu-central-1). Next: juju config s3-integrator region=…; until then the last good options are in force',
+  ],
+  [
+    'a place that is none',
+    {
+      invalid: {
+        message:
+          'the relation s3-parameters names s3://a, which is no destination: the bucket must be 3 to 255 letters',
+        next: 'juju config s3-integrator bucket=<bucket> path=<folder>',
+      },
+    },
+    'blocked: the relation s3-parameters names s3://a, which is no destination: the bucket must be 3 to 255 letters. Next: juju config s3-integrator bucket=<bucket> path=<folder>; until then the last good options are in force',
+  ],
+  [
+    'a store without a bucket',
+    {
+      invalid: {
+        message: 'the relation s3-parameters names no bucket',
+        next: 'juju config s3-integrator bucket=<bucket>, or juju config lb destination=s3://<bucket>/<folder>',
+      },
+    },
+    'blocked: the relation s3-parameters names no bucket. Next: juju config s3-integrator bucket=<bucket>, or juju config lb destination=s3://<bucket>/<folder>; until then the last good options are in force',
+  ],
   [
     'no destination',
     { destination: undefined },
-    'blocked: the option destination is empty, nothing is kept. Next: juju config lb destination=/srv/backup (a directory that all units share)',
+    'blocked: the option destination is empty, nothing is kept. Next: juju config lb destination=/srv/backup (a directory that all units share), or juju integrate lb:s3-parameters s3-integrator',
   ],
   [
     'not joined, on a Landscape unit',

@@ -23,7 +23,7 @@ describe('from nothing to kept', () => {
   test('without a destination a unit is blocked and says how to set it', async () => {
     const world = await charmWorld({ config: { destination: '' } });
     expect(statusOf(world, world.beside('landscape-server/0'))).toBe(
-      'blocked: the option destination is empty, nothing is kept. Next: juju config landscape-backup destination=/srv/backup (a directory that all units share)',
+      'blocked: the option destination is empty, nothing is kept. Next: juju config landscape-backup destination=/srv/backup (a directory that all units share), or juju integrate landscape-backup:s3-parameters s3-integrator',
     );
     expect(world.machineOf(world.beside('postgresql/0')).jobs).toEqual([]);
   });

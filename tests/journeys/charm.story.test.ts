@@ -29,7 +29,7 @@ const archiver = 'landscape-backup-landscape-backup-0-archiver.service';
 test('deployed without options nothing is kept, and the status says the one next command each time', async () => {
   await production.deploy();
   expect(production.status(production.unit)).toBe(
-    'blocked: the option destination is empty, nothing is kept. Next: juju config landscape-backup destination=/srv/backup (a directory that all units share)',
+    'blocked: the option destination is empty, nothing is kept. Next: juju config landscape-backup destination=/srv/backup (a directory that all units share), or juju integrate landscape-backup:s3-parameters s3-integrator',
   );
 
   production.juju.config('landscape-backup', { destination, 'restart-postgresql': true });
