@@ -3,8 +3,6 @@ import { dirname } from 'node:path';
 import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
-import { isSharedFolder } from '../repository/layout.ts';
-import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
@@ -12,7 +10,7 @@ import { stateOf } from '../system/file-stamps.ts';
 import { readJson } from '../system/files.ts';
 import { credentialsFile, ownerStateSchema, pinSchema, readSettings, settingsFile } from '../system/home.ts';
 import { archiveLimitMs, archivingText, checkOwnership, checkServer } from './archive-wal.ts';
-import { openExpected } from './open-expected.ts';
+import { openAt, openExpected } from './open-expected.ts';
 import { parallelPushes, pushWal, walPath, type PushSession } from './push-wal.ts';
 import type { ResidentArchiver } from './resident.ts';
 import { closeSpool, openSpool, type ArchiveSpool } from './spool.ts';
@@ -168,8 +166,11 @@ export class ArchiveRounds {
     const isSame = this.#storage?.url === destination.url && isSameAccess(this.#storage.access, access);
     if (this.#storage === undefined || !isSame) {
       this.#closeStorage();
-      const options = { isShared: isSharedFolder, access, privateFolder: unit.path };
-      this.#storage = { url: destination.url, access, storage: await openStorage(destination, options) };
+      this.#storage = {
+        url: destination.url,
+        access,
+        storage: await openAt({ destination, access, privateFolder: unit.path }),
+      };
     }
     const repository = await openExpected(this.#storage.storage, pin.repositoryId);
     await checkOwnership(repository, owner);

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { DestinationAccess } from '../core/destination-access.ts';
 import type { Destination } from '../core/destination.ts';
 import { Failure, isFailure } from '../core/failure.ts';
@@ -5,6 +6,7 @@ import { isSharedFolder } from '../repository/layout.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
+import { readSettings } from '../system/home.ts';
 
 /** Where a repository lies, and how to get in there. */
 export interface ExpectedAt {
@@ -14,13 +16,19 @@ export interface ExpectedAt {
   readonly privateFolder: string;
 }
 
+/** Opens a destination with an access of the settings, which count anew while it is open. */
+export async function openAt({ destination, access, privateFolder }: ExpectedAt): Promise<Storage> {
+  const reread = async () => (await readSettings(dirname(privateFolder))).access;
+  return await openStorage(destination, { isShared: isSharedFolder, access, reread, privateFolder });
+}
+
 /** Opens the repository with this id, works with it, and closes. Fails as `openExpected` does. */
 export async function withExpected<T>(
-  { destination, access, privateFolder }: ExpectedAt,
+  at: ExpectedAt,
   id: string,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const storage = await openStorage(destination, { isShared: isSharedFolder, access, privateFolder });
+  const storage = await openAt(at);
   try {
     return await work(await openExpected(storage, id));
   } finally {

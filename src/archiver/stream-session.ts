@@ -1,13 +1,11 @@
 import { dirname } from 'node:path';
 import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { Failure } from '../core/failure.ts';
-import { isSharedFolder } from '../repository/layout.ts';
-import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { within } from '../system/deadline.ts';
 import { readOwnerState, readPin, readSettings, type UnitFolder } from '../system/home.ts';
 import { checkOwnership, checkServer } from './archive-wal.ts';
-import { openExpected } from './open-expected.ts';
+import { openAt, openExpected } from './open-expected.ts';
 import type { StoreSession } from './push-wal.ts';
 
 const openLimitMs = 30_000;
@@ -38,8 +36,8 @@ export class StreamDestination {
     await checkServer(this.#unit, dataDirectory);
     if (this.#open?.url !== destination.url || !isSameAccess(this.#open.access, access)) {
       this.close();
-      const options = { isShared: isSharedFolder, access, privateFolder: this.#unit.path };
-      this.#open = { url: destination.url, access, storage: await openStorage(destination, options) };
+      const at = { destination, access, privateFolder: this.#unit.path };
+      this.#open = { url: destination.url, access, storage: await openAt(at) };
     }
     const repository = await openExpected(this.#open.storage, pin.repositoryId);
     await checkOwnership(repository, owner);

@@ -7,7 +7,7 @@ import { isSharedFolder } from '../repository/layout.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
-import { makePrivateFolder, readPin, settingsFile, type UnitFolder } from '../system/home.ts';
+import { makePrivateFolder, readPin, readSettings, settingsFile, type UnitFolder } from '../system/home.ts';
 import type { Identity } from '../system/identity.ts';
 import { takeLock, type Lock } from '../system/lock.ts';
 
@@ -34,7 +34,8 @@ export async function openSettingsStorage({
 }: Pick<JobContext, 'settings' | 'home' | 'unit'>): Promise<Storage> {
   const { destination, access } = settings;
   if (destination !== undefined) {
-    return await openStorage(destination, { isShared: isSharedFolder, access, privateFolder: unit.path });
+    const reread = async () => (await readSettings(home)).access;
+    return await openStorage(destination, { isShared: isSharedFolder, access, reread, privateFolder: unit.path });
   }
   throw new Failure('settings', 'the option destination is empty', {
     hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(home)}.`,

@@ -7,6 +7,8 @@ import type { Storage } from './storage.ts';
 export interface OpenOptions {
   readonly isShared: SharedFolder;
   readonly access: DestinationAccess;
+  /** Says the access that is in force by now: credentials may be exchanged while something long goes on. */
+  readonly reread: () => Promise<DestinationAccess>;
   /** A private folder of this user, for a key of its own and for what is on its way. It is made when it is needed. */
   readonly privateFolder: string;
 }
@@ -17,7 +19,7 @@ export interface OpenOptions {
  * What a kind of destination stands on is loaded only where it is used: it costs a tenth of a second with every segment.
  */
 export async function openStorage(destination: Destination, options: OpenOptions): Promise<Storage> {
-  const { isShared, access, privateFolder } = options;
+  const { isShared, access, reread, privateFolder } = options;
   switch (destination.kind) {
     case 'directory':
       return await openDirectory(destination.path, { url: destination.url, isShared });
@@ -27,7 +29,7 @@ export async function openStorage(destination: Destination, options: OpenOptions
     }
     case 's3': {
       const { openS3 } = await import('./s3.ts');
-      return await openS3(destination, { access: access.s3, privateFolder });
+      return await openS3(destination, { access: access.s3, reread: async () => (await reread()).s3, privateFolder });
     }
   }
 }

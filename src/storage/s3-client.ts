@@ -48,12 +48,17 @@ export class S3Asker {
   readonly patience: S3Patience;
   readonly #client: S3Client;
   readonly #where: string;
+  readonly #reread: () => Promise<S3Access>;
+  #keys: S3Keys;
+  #renewing: Promise<boolean> | undefined;
   #time: Date | undefined;
 
-  constructor(access: S3Access, patience: S3Patience) {
+  constructor({ access, reread }: S3AskerOptions, patience: S3Patience) {
     this.patience = patience;
     this.#where = access.endpoint ?? 'AWS';
-    this.#client = makeClient(access, patience);
+    this.#reread = reread;
+    this.#keys = keysOf(access);
+    this.#client = makeClient(access, patience, () => this.#keys);
     this.#client.middlewareStack.add(
       (next) => async (args) => {
         const result = await next(args);
@@ -73,17 +78,24 @@ export class S3Asker {
 
   /**
    * Does one thing with the store; it may be done several times. Fails with a `S3Refusal` where the store says no, and with
-   * `unavailable` where it says nothing that can be relied on.
+   * `unavailable` where it says nothing that can be relied on. A no to keys that were exchanged meanwhile is asked again.
    */
   async ask<T>(work: (client: S3Client) => Promise<T>): Promise<T> {
     let isUncertain = false;
+    let isRenewed = false;
     for (let attempt = 1; ; attempt += 1) {
+      const keys = this.#keys;
       try {
         return await work(this.#client);
       } catch (error) {
         if (error instanceof Failure) throw error;
         const told = this.#meaning(error, isUncertain);
-        if (!(told instanceof Passing)) throw told;
+        if (!(told instanceof Passing)) {
+          if (isRenewed || !isAboutKeys(told) || !(await this.#renew(keys))) throw told;
+          isRenewed = true;
+          attempt -= 1;
+          continue;
+        }
         isUncertain = true;
         if (attempt >= this.patience.attempts) throw told.failure;
         await sleep(this.patience.firstPauseMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2));
@@ -93,6 +105,27 @@ export class S3Asker {
 
   close(): void {
     this.#client.destroy();
+  }
+
+  /** Takes the keys that are in force by now, unless somebody has already; tells whether they are others than those used. */
+  async #renew(used: S3Keys): Promise<boolean> {
+    if (used !== this.#keys) return true;
+    this.#renewing ??= this.#readKeys().finally(() => {
+      this.#renewing = undefined;
+    });
+    return await this.#renewing;
+  }
+
+  async #readKeys(): Promise<boolean> {
+    try {
+      const keys = keysOf(await this.#reread());
+      if (keys.accessKeyId === this.#keys.accessKeyId && keys.secretAccessKey === this.#keys.secretAccessKey)
+        return false;
+      this.#keys = keys;
+      return true;
+    } catch {
+      return false; // What the store said is what is told.
+    }
   }
 
   #meaning(error: unknown, isAfterUncertain: boolean): Passing | Failure | S3Refusal {
@@ -133,17 +166,38 @@ class Passing {
   }
 }
 
-function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience): S3Client {
-  const { accessKey, secretKey, endpoint, region, uriStyle, ca } = access;
+/** How a store is asked: the access to begin with, and who says the one that is in force by now. */
+interface S3AskerOptions {
+  readonly access: S3Access;
+  readonly reread: () => Promise<S3Access>;
+}
+
+interface S3Keys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+function keysOf({ accessKey, secretKey }: S3Access): S3Keys {
   if (accessKey === undefined || secretKey === undefined)
     throw missing(accessKey === undefined ? 's3-access-key' : 's3-secret-key');
+  return { accessKeyId: accessKey.reveal(), secretAccessKey: secretKey.reveal() };
+}
+
+/** Tells whether other keys may get another answer. */
+function isAboutKeys(told: Failure | S3Refusal): boolean {
+  return told instanceof S3Refusal && (told.status === 401 || told.status === 403);
+}
+
+function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience, keys: () => S3Keys): S3Client {
+  const { endpoint, region, uriStyle, ca } = access;
   if (endpoint === undefined && region === undefined) throw missing('s3-region');
   const agent = { keepAlive: true, maxSockets: 64, proxyEnv: environment.proxies() };
   return new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     region: region ?? 'us-east-1',
     forcePathStyle: uriStyle === undefined ? endpoint !== undefined : uriStyle === 'path',
-    credentials: { accessKeyId: accessKey.reveal(), secretAccessKey: secretKey.reveal() },
+    // Keys that have always expired are asked for with each request; others the library would keep for good.
+    credentials: async () => await Promise.resolve({ ...keys(), expiration: new Date(0) }),
     maxAttempts: 1,
     logger: silent,
     // Others than AWS refuse the checksums that AWS has come to want by default.

@@ -21,6 +21,8 @@ import { checkKey, type Range, type Remark, type Storage, type StoredObject } fr
 
 interface S3Options {
   readonly access: S3Access;
+  /** Asked where the store says no to the keys. */
+  readonly reread: () => Promise<S3Access>;
   readonly privateFolder: string;
   readonly patience?: S3Patience;
 }
@@ -32,7 +34,7 @@ interface S3Options {
  * that is tried before the first put of a process. What the store acknowledges counts as durable.
  */
 export async function openS3(destination: S3Destination, options: S3Options): Promise<Storage> {
-  const asker = new S3Asker(options.access, options.patience ?? usualPatience);
+  const asker = new S3Asker(options, options.patience ?? usualPatience);
   const bucket = new S3Bucket(destination, asker);
   try {
     await bucket.said('', touch(bucket));

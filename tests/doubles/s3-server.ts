@@ -46,6 +46,8 @@ export class S3Server {
   readonly requests: string[] = [];
   /** Asked for each request before it is answered. */
   fault: (request: string) => S3Fault | undefined = () => undefined;
+  /** The access keys that get in; all of them unless some are named. */
+  keys: ReadonlySet<string> | undefined;
   /** Errors that answer a request whatever it is, by `METHOD query`. */
   readonly answers = new Map<string, readonly [number, string]>();
   readonly bucket = 'bucket';
@@ -82,6 +84,8 @@ export class S3Server {
     const body = await readBody(request);
     if (fault === 'stall') return;
     if (typeof fault === 'number') return say(response, fault, errorText(fault === 503 ? 'SlowDown' : 'Scripted'));
+    const accessKey = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    if (this.keys?.has(accessKey) === false) return say(response, 403, errorText('InvalidAccessKeyId'));
     const forced = [...this.answers].find(([pattern]) => name.startsWith(pattern))?.[1];
     if (forced !== undefined) return say(response, forced[0], errorText(forced[1]));
     if (!url.pathname.startsWith('/bucket')) return say(response, 404, errorText('NoSuchBucket'));

@@ -16,7 +16,7 @@ export const shortPatience: S3Patience = { connectMs: 1000, silenceMs: 10_000, a
 export interface S3Site {
   readonly destination: S3Destination;
   readonly privateFolder: string;
-  open(more?: { access?: S3Access; patience?: S3Patience }): Promise<Storage>;
+  open(more?: { access?: S3Access; reread?: () => Promise<S3Access>; patience?: S3Patience }): Promise<Storage>;
   destroy(): Promise<void>;
 }
 
@@ -47,7 +47,8 @@ export async function s3Site(bucket: string, access: S3Access): Promise<S3Site> 
   return {
     destination,
     privateFolder,
-    open: async (more = {}) => await openS3(destination, { access, privateFolder, ...more }),
+    open: async (more = {}) =>
+      await openS3(destination, { access, reread: async () => access, privateFolder, ...more }),
     destroy: async () => {
       await rm(privateFolder, { recursive: true, force: true });
     },

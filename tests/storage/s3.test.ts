@@ -134,6 +134,79 @@ test.each([
   expect((await bytes(await storage.get('a'))).equals(Buffer.alloc(length, 'x'))).toBe(true);
 });
 
+describe('keys that are exchanged', () => {
+  const [oldKey, newKey] = ['ACCESSKEYOFTEST', 'ANOTHERKEYOFTEST'];
+
+  test.each([true, false])('cost a put that goes on nothing, conditional complete: %s', async (knows) => {
+    server.dialect.conditionalComplete = knows;
+    server.keys = new Set([oldKey]);
+    let asked = 0;
+    const reread = async () => {
+      asked += 1;
+      return server.access({ 's3-access-key': newKey });
+    };
+    const open = await site.open({ reread });
+    const pieces = [1, 2, 3].map((seed) => Buffer.alloc(9 * mebibyte, `${seed} `));
+    const body = async function* () {
+      for (const piece of pieces) {
+        yield piece;
+        server.keys = new Set([newKey]);
+      }
+    };
+
+    await open.put('a', body());
+
+    expect((await bytes(await open.get('a'))).equals(Buffer.concat(pieces))).toBe(true);
+    expect(asked).toBe(1);
+    await open.close();
+  });
+
+  test('are read once for all who are refused at the same time', async () => {
+    server.keys = new Set([oldKey]);
+    let asked = 0;
+    const waits = gate();
+    const reread = async () => {
+      asked += 1;
+      await waits.opened;
+      return server.access({ 's3-access-key': newKey });
+    };
+    const open = await site.open({ reread });
+    await open.put('a', bodyOf('1'));
+    server.keys = new Set([newKey]);
+    const before = server.requests.length;
+
+    const all = Promise.all([1, 2, 3, 4, 5].map(async () => await text(await open.get('a'))));
+    await expect.poll(() => server.requests.length - before, { timeout: 30_000 }).toBe(5);
+    waits.open();
+
+    expect(await all).toEqual(['1', '1', '1', '1', '1']);
+    expect([asked, server.requests.length - before]).toEqual([1, 10]);
+    await open.close();
+  });
+
+  test.each([
+    ['the same as before', async () => server.access()],
+    ['as wrong as before', async () => server.access({ 's3-access-key': 'WRONGKEYOFTEST' })],
+    [
+      'not to be read',
+      async () => {
+        throw new Error('the settings are gone');
+      },
+    ],
+  ])('and are %s leave the answer of the store, after one more asking at most', async (_what, reread) => {
+    const open = await site.open({ reread });
+    server.keys = new Set([newKey]);
+    const before = server.requests.length;
+
+    await expect(open.get('a')).rejects.toMatchObject({
+      kind: 'refused',
+      message: expect.stringContaining('the store does not know the access key'),
+    });
+    expect(server.requests.length - before).toBeLessThanOrEqual(2);
+    await open.close();
+  });
+});
+
 describe('when requests fail', () => {
   test('whatever happens to any one request of a put, it ends well', async () => {
     const pattern = /^(PUT|POST) site-\d+\/a/;
