@@ -8,7 +8,7 @@ import type { S3Access } from '../core/destination-access.ts';
 import { Failure } from '../core/failure.ts';
 import { environment } from '../system/environment.ts';
 import { errorCode } from '../system/files.ts';
-import { S3Refusal } from './s3-failure.ts';
+import { isS3Refusal, S3Refusal } from './s3-failure.ts';
 
 /** How patient we are with a store; tests are less. */
 export interface S3Patience {
@@ -90,6 +90,8 @@ export class S3Asker {
       } catch (error) {
         if (error instanceof Failure) throw error;
         const told = this.#meaning(error, isUncertain);
+        // The library has set its clock by that answer: a machine whose own is wrong goes on, and `check` tells of it.
+        if (attempt === 1 && isS3Refusal(told, 'RequestTimeTooSkewed')) continue;
         if (!(told instanceof Passing)) {
           if (isRenewed || !isAboutKeys(told) || !(await this.#renew(keys))) throw told;
           isRenewed = true;

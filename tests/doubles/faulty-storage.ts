@@ -31,19 +31,28 @@ export function faultyStorage(inner: Storage, script: readonly Fault[]): Storage
     script
       .filter((fault) => fault.on === on && (fault.key ?? /^/).test(key))
       .filter((fault) => count(counts, fault))[0];
-  const call = async <T>(on: Call, key: string, work: (fault: Fault | undefined) => Promise<T>): Promise<T> => {
+  const call = async <T>(
+    on: Call,
+    key: string,
+    work: (fault: Fault | undefined) => Promise<T>,
+    discarded?: (answer: T) => Promise<void>,
+  ): Promise<T> => {
     const fault = due(on, key);
     if (fault?.do === 'stall') await fault.release;
     if (fault?.do === 'fail-before') throw scripted(fault, on, key);
     const answer = await work(fault);
-    if (fault?.do === 'fail-after') throw scripted(fault, on, key);
+    if (fault?.do === 'fail-after') {
+      await discarded?.(answer);
+      throw scripted(fault, on, key);
+    }
     return answer;
   };
   return {
     url: inner.url,
     put: async (key, body, pace) =>
       await call('put', key, async (fault) => await inner.put(key, bend(body, fault), pace)),
-    get: async (key, range) => await call('get', key, async (fault) => bend(await inner.get(key, range), fault)),
+    get: async (key, range) =>
+      await call('get', key, async (fault) => bend(await inner.get(key, range), fault), closed),
     list: async function* (prefix) {
       yield* await call('list', prefix, async () => inner.list(prefix));
     },
@@ -86,4 +95,9 @@ async function* bend(body: AsyncIterable<Uint8Array>, fault: Fault | undefined):
     if (left <= 0) break;
   }
   if (fault.do === 'break') throw new Failure('unavailable', 'scripted: the connection broke');
+}
+
+/** Takes a body that nobody will read out of the world: what it holds open is closed by who begins to read. */
+async function closed(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _chunk of body) break;
 }

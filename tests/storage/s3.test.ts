@@ -285,6 +285,18 @@ describe('when requests fail', () => {
     expect(await endOf(storage.put('a', bodyOf('1')))).toBe(kind);
   });
 
+  test('clocks that are too far apart are told as that when it is so a second time, too', async () => {
+    server.answers.set('GET', [403, 'RequestTimeTooSkewed']);
+    const before = server.requests.length;
+
+    await expect(storage.get('a')).rejects.toMatchObject({
+      kind: 'refused',
+      message: expect.stringContaining('clock'),
+    });
+
+    expect(server.requests.length - before).toBe(2);
+  });
+
   test('a read that breaks off goes on behind its last byte, and one whose object was replaced does not', async () => {
     const plain = noise(3 * mebibyte);
     await storage.put('a', bodyOf(plain));
