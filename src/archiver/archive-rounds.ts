@@ -156,7 +156,7 @@ export class ArchiveRounds {
     const owner = await readJson(spool.owner, ownerStateSchema);
     const pin = await readJson(spool.pin, pinSchema);
     if (owner === undefined || pin === undefined) throw new Failure('machine', `${spool.folder} is not whole`);
-    const { destination, access, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
+    const { destination, access, encryption, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
     if (destination === undefined || !walArchiving) {
       this.#idle = walArchiving ? 'the option destination is empty' : 'wal-archiving is false';
       return undefined;
@@ -172,7 +172,7 @@ export class ArchiveRounds {
         storage: await openAt({ destination, access, privateFolder: unit.path }),
       };
     }
-    const repository = await openExpected(this.#storage.storage, pin.repositoryId);
+    const repository = await openExpected(this.#storage.storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     step('repository proven');
     return { unit, repository, owner, spool, dataDirectory, level: compressionLevel, step };

@@ -3,9 +3,9 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { ownerSchema } from '../core/incarnation.ts';
 import { unitOfServer } from '../core/server-files.ts';
 import { parseWalName, type WalName } from '../core/wal-name.ts';
-import { layout, walKey, type Place } from '../repository/layout.ts';
+import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { storeWal, type Stored } from '../repository/wal-store.ts';
+import { storeWal, walKeyIn, type Stored } from '../repository/wal-store.ts';
 import { noteArchiveSuccess, noteLoggedFailure } from '../system/archive-state.ts';
 import type { Clock } from '../system/clock.ts';
 import { within } from '../system/deadline.ts';
@@ -83,7 +83,7 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
   const home = dirname(unit.path);
   const owner = await readOwner(unit);
   await checkServer(unit, dataDirectory);
-  const { destination, access, compressionLevel } = await readSettings(home);
+  const { destination, access, encryption, compressionLevel } = await readSettings(home);
   if (destination === undefined) {
     throw new Failure('settings', 'the option destination is empty', {
       hint: `Write it into ${settingsFile(home)}; WAL stays in pg_wal until then.`,
@@ -94,7 +94,8 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
     throw new Failure('refused', `${unit.path} names no repository`, { hint: 'Run landscape-backup init.' });
   }
   const file = { name: wal, path: join(dataDirectory, path) };
-  return await withExpected({ destination, access, privateFolder: unit.path }, pin.repositoryId, async (repository) => {
+  const at = { destination, access, encryption, privateFolder: unit.path };
+  return await withExpected(at, pin.repositoryId, async (repository) => {
     return await archiveFile(repository, owner, file, { unit, level: compressionLevel });
   });
 }
@@ -139,7 +140,7 @@ export async function explained(
 /** The stored object claims to be these bytes and is not: PostgreSQL still has them, so they can be stored anew. */
 function storedDamage(repository: Repository, place: Place, name: WalName, error: Failure): Failure {
   return new Failure('damaged', `${name.name} is stored already, but damaged: ${error.message}`, {
-    hint: `Look for disk errors at the destination, then remove ${repository.storage.url}/${walKey(place, name.name)}: it will be stored again.`,
+    hint: `Look for disk errors at the destination, then remove ${repository.storage.url}/${walKeyIn(repository, place, name.name)}: it will be stored again.`,
     cause: error,
   });
 }

@@ -3,10 +3,10 @@ import type { Incarnation } from '../core/incarnation.ts';
 import type { Lsn } from '../core/lsn.ts';
 import { readWalName, segmentNumber, segmentStart, timelineName, type WalName } from '../core/wal-name.ts';
 import { keepersOf } from '../core/wal-keepers.ts';
-import { layout, walKey, walNameOfKey, type Place } from '../repository/layout.ts';
+import { layout, walNameOfKey, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { listParts } from '../repository/wal-parts.ts';
-import { sealAt } from '../repository/wal-store.ts';
+import { sealAt, walKeyIn } from '../repository/wal-store.ts';
 
 type Segment = Extract<WalName, { kind: 'segment' }>;
 
@@ -77,7 +77,7 @@ async function firstAfter(repository: Repository, place: Place, name: Segment): 
 
 async function storedLength(repository: Repository, place: Place, name: string): Promise<number | undefined> {
   try {
-    return (await sealAt(repository, walKey(place, name))).length;
+    return (await sealAt(repository, walKeyIn(repository, place, name))).length;
   } catch (error) {
     if (isFailure(error, 'missing')) return undefined;
     throw error;

@@ -3,10 +3,10 @@ import { dirname, join } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import { readWalHeader, walHeaderFault, walHeaderLength } from '../core/wal-header.ts';
 import type { WalName } from '../core/wal-name.ts';
-import { walKey, type Place } from '../repository/layout.ts';
+import { type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readPart } from '../repository/wal-parts.ts';
-import { readWal } from '../repository/wal-store.ts';
+import { readWal, walKeyIn } from '../repository/wal-store.ts';
 import { errorCode, randomName } from '../system/files.ts';
 import { historyFault } from './check-wal-file.ts';
 
@@ -85,7 +85,7 @@ async function fetch(repository: Repository, place: Place, wanted: Wanted, handl
   try {
     const body =
       part === undefined
-        ? readWal(repository, walKey(place, name.name))
+        ? readWal(repository, walKeyIn(repository, place, name.name))
         : readPart(repository, place, { name: name.name, length: part, segmentSize });
     for await (const chunk of body) {
       if (head.byteLength < headLimit) head = Buffer.concat([head, chunk.subarray(0, headLimit - head.byteLength)]);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Failure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
 import type { Repository } from '../repository/repository.ts';
-import { storeWal, storeWalInOnePass, type Stored } from '../repository/wal-store.ts';
+import { onePassLimit, storeWal, storeWalInOnePass, type Stored } from '../repository/wal-store.ts';
 import { isSameState, stateOf, type FileState } from '../system/file-stamps.ts';
 import { withFile } from '../system/files.ts';
 import type { OwnerState, UnitFolder } from '../system/home.ts';
@@ -21,9 +21,6 @@ export interface PushSession {
   readonly level: number;
   readonly step: WalSteps;
 }
-
-/** Larger files are read twice, as `archive-wal` does: what they compress to need not fit into memory. */
-const onePassLimit = 64 * 1024 * 1024;
 
 /** How many segments of this size may be under way at once: what they compress to stays below 64 MiB together. */
 export function parallelPushes(segmentSize: number, cores: number): number {

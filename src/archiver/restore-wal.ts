@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { noAccess } from '../core/destination-access.ts';
 import { readDestination } from '../core/destination.ts';
+import { noEncryption } from '../core/encryption.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import { servedFrom, servePlanSchema, type RestoreService, type ServePlan } from '../core/restore-service.ts';
 import { parseWalName, type WalName } from '../core/wal-name.ts';
@@ -14,6 +15,7 @@ import { withExpected, type ExpectedAt } from './open-expected.ts';
 import { placeWal, sweepBeside } from './place-wal.ts';
 import type { RestoreRequest, Served } from './restore-request.ts';
 import { serveLineage } from './serve-lineage.ts';
+import { readServedIdentities } from './served-identities.ts';
 
 /** The file that holds the plan in service, while there is one. */
 export function servePlanFile(unit: UnitFolder): string {
@@ -86,7 +88,7 @@ async function servePlanned(
   });
 }
 
-/** Where what a plan serves lies, with the access that the settings give now. */
+/** Where what a plan serves lies, with the access that the settings give now and what opens it, as the restore was given it. */
 export async function whereServed({ url }: RestoreService, unit: UnitFolder): Promise<ExpectedAt> {
   const destination = readDestination(url);
   if (typeof destination === 'string') {
@@ -94,7 +96,8 @@ export async function whereServed({ url }: RestoreService, unit: UnitFolder): Pr
   }
   // A directory is served whatever stands in the settings now.
   const access = destination.kind === 'directory' ? noAccess : (await readSettings(dirname(unit.path))).access;
-  return { destination, access, privateFolder: unit.path };
+  const encryption = { ...noEncryption, identities: await readServedIdentities(unit) };
+  return { destination, access, encryption, privateFolder: unit.path };
 }
 
 interface Patience {

@@ -22,7 +22,7 @@ import type { RestoreRequest, Served } from './restore-request.ts';
  */
 export async function serveLineage(request: RestoreRequest, name: WalName, target: string): Promise<Served> {
   const { unit, dataDirectory, isWanted } = request;
-  const { destination, access } = await readSettings(dirname(unit.path));
+  const { destination, access, encryption } = await readSettings(dirname(unit.path));
   const pin = await readPin(unit);
   if (destination === undefined || pin === undefined) {
     throw new Failure('settings', `${unit.path} has no plan in service and names no repository`, {
@@ -30,7 +30,7 @@ export async function serveLineage(request: RestoreRequest, name: WalName, targe
     });
   }
   return await withExpected<Served>(
-    { destination, access, privateFolder: unit.path },
+    { destination, access, encryption, privateFolder: unit.path },
     pin.repositoryId,
     async (repository) => {
       const systemIdentifier = await readOwnIdentifier(dataDirectory);

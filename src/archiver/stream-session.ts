@@ -31,7 +31,7 @@ export class StreamDestination {
     const owner = await readOwnerState(this.#unit);
     const pin = await readPin(this.#unit);
     if (owner?.incarnation !== incarnation || pin === undefined) return undefined;
-    const { destination, access, compressionLevel } = await readSettings(dirname(this.#unit.path));
+    const { destination, access, encryption, compressionLevel } = await readSettings(dirname(this.#unit.path));
     if (destination === undefined) throw new Failure('settings', 'the option destination is empty');
     await checkServer(this.#unit, dataDirectory);
     if (this.#open?.url !== destination.url || !isSameAccess(this.#open.access, access)) {
@@ -39,7 +39,7 @@ export class StreamDestination {
       const at = { destination, access, privateFolder: this.#unit.path };
       this.#open = { url: destination.url, access, storage: await openAt(at) };
     }
-    const repository = await openExpected(this.#open.storage, pin.repositoryId);
+    const repository = await openExpected(this.#open.storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     return { repository, owner, level: compressionLevel, step: () => undefined };
   }

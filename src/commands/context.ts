@@ -1,10 +1,10 @@
 import type { JobContext } from '../jobs/job-context.ts';
-import { expectedRepository, openSettingsStorage } from '../jobs/job-context.ts';
+import { openSettingsRepository, openSettingsStorage } from '../jobs/job-context.ts';
 import type { ReportProgress } from '../jobs/job-progress.ts';
 import type { PlanContext } from '../jobs/plan-context.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { makeControl } from '../postgres/control.ts';
-import { openRepository, type Repository } from '../repository/repository.ts';
+import type { Repository } from '../repository/repository.ts';
 import { machineClock, type Clock } from '../system/clock.ts';
 import { readSettings, unitFolder } from '../system/home.ts';
 import { readIdentity } from '../system/identity.ts';
@@ -66,7 +66,7 @@ async function siteOf(home: string): Promise<Context['site']> {
 export async function withRepository<T>(context: Context, work: (repository: Repository) => Promise<T>): Promise<T> {
   const storage = await openSettingsStorage(context);
   try {
-    return await work(await openRepository(storage, await expectedRepository(context)));
+    return await work(await openSettingsRepository(context, storage));
   } finally {
     await storage.close();
   }

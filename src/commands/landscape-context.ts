@@ -2,8 +2,8 @@ import { Option } from 'commander';
 import { Failure } from '../core/failure.ts';
 import type { LandscapePlan } from '../core/landscape-restore.ts';
 import { readLandscapePlan, type LandscapeContext } from '../jobs/landscape/context.ts';
-import { expectedRepository, openSettingsStorage } from '../jobs/job-context.ts';
-import { openRepository, type Repository } from '../repository/repository.ts';
+import { openSettingsRepository, openSettingsStorage } from '../jobs/job-context.ts';
+import type { Repository } from '../repository/repository.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readSettings, unitFolder } from '../system/home.ts';
 import { readIdentity } from '../system/identity.ts';
@@ -44,7 +44,7 @@ export async function withLandscapeRepository<T>(
   try {
     return await work(async () => {
       storage ??= await openSettingsStorage(context);
-      return await openRepository(storage, await expectedRepository(context));
+      return await openSettingsRepository(context, storage);
     });
   } finally {
     await storage?.close();

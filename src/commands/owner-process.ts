@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { Failure } from '../core/failure.ts';
 import { makeControl } from '../postgres/control.ts';
@@ -12,20 +13,21 @@ const requestSchema = z.object({ do: z.enum(['start', 'stop']) });
  * Runs the same command as the cluster's owner, and starts and stops the cluster for it when it asks.
  *
  * Root does nothing else: it makes the unit's folder for the owner, and never follows a path in a directory that the owner
- * can write. Which cluster is meant is decided here and not by the request.
+ * can write. Which cluster is meant is decided here and not by the request. `input` is its standard input.
  */
 export async function runAsOwner(
   program: readonly string[],
   args: readonly string[],
-  options: { home: string; cluster: string | undefined },
+  options: { home: string; cluster: string | undefined; input?: Readable | undefined },
 ): Promise<number> {
   const settings = await readSettings(options.home);
   const cluster = await findCluster(options.cluster, settings.clusters);
   await makeUnitFolder(options.home, cluster);
   const [command, owned] = asOwner(cluster, [...program, ...args]);
-  return await serve(command, owned, async (request) => {
+  const answer = async (request: unknown) => {
     await act(cluster, requestSchema.parse(request).do);
-  });
+  };
+  return await serve(command, owned, answer, options.input);
 }
 
 /** Makes a cluster's folder for its owner. Fails with `refused` for a cluster of root's. */

@@ -9,6 +9,7 @@ import { restoreFiles as restore } from '../jobs/landscape/restore-files.ts';
 import { resume } from '../jobs/landscape/resume.ts';
 import { verifyFiles } from '../jobs/landscape/verify-files.ts';
 import type { Repository } from '../repository/repository.ts';
+import { identityFileOption, withIdentityFile } from './identity-file.ts';
 import { landscapeContext, planOf, planOption, withLandscapeRepository } from './landscape-context.ts';
 import { checkedText, reportLines, resumedText } from './landscape-stages.ts';
 import type { Result } from './output.ts';
@@ -34,9 +35,10 @@ connects to stays as it is. abandon-files puts back what was there.
       .choices(['spare', 'production'])
       .default('spare'),
     new Option('--confirm <plan id>', 'run the plan that was printed with this id'),
+    identityFileOption,
   ],
   run: async (root, options) => {
-    const context = await landscapeContext(root);
+    const context = await withIdentityFile(await landscapeContext(root), options);
     const from = textOption(options, 'from');
     const confirm = textOption(options, 'confirm');
     if ([from, confirm, textOption(options, 'plan')].filter((each) => each !== undefined).length > 1) {

@@ -9,12 +9,14 @@ import { confirmPlan } from '../jobs/confirm-plan.ts';
 import { keepPlan } from '../jobs/kept-plans.ts';
 import type { RestoreRequest } from '../jobs/plan-context.ts';
 import { planRestore } from '../jobs/plan-restore.ts';
+import { withKeptIdentities } from '../jobs/restore/kept-identities.ts';
 import { isUnderWay, readRestore, readRestoreState } from '../jobs/restore/restore-state.ts';
 import { doneBefore, runRestore, type Restored } from '../jobs/restore/run-restore.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { UnitFolder } from '../system/home.ts';
 import { withRepository, type Context } from './context.ts';
+import { identityFileOption, withIdentityFile } from './identity-file.ts';
 import type { Result } from './output.ts';
 import { flag, numberOption, textOption, type Verb } from './program.ts';
 
@@ -57,12 +59,15 @@ landscape-backup abandon-restore.
     ),
     new Option('--check', 'with --confirm: only look whether that plan still stands, and change nothing'),
     new Option('--confirm <plan id>', 'run the plan that was printed with this id'),
+    identityFileOption,
     new Option('--continue', 'go on with the restore that was interrupted on this unit'),
   ],
-  run: async (context, options) =>
-    await withRepository(context, async (repository) => {
+  run: async (asked, options) => {
+    const underWay = await restoreUnderWay(asked.unit);
+    const given = await withIdentityFile(asked, options);
+    const context = underWay === undefined ? given : await withKeptIdentities(given);
+    return await withRepository(context, async (repository) => {
       const id = textOption(options, 'confirm');
-      const underWay = await restoreUnderWay(context.unit);
       if (underWay !== undefined && flag(options, 'check') && id === underWay.id) return stands(underWay);
       if (underWay !== undefined && (flag(options, 'continue') || id === underWay.id)) {
         return done(
@@ -80,7 +85,8 @@ landscape-backup abandon-restore.
       if (flag(options, 'check')) return stands(confirmed.kept);
       if (!flag(options, 'otherUnitsStopped')) refuseOtherUnits(confirmed.kept);
       return done(context, await runRestore({ ...context, repository }, confirmed.kept, confirmed.backup));
-    }),
+    });
+  },
 };
 
 function collectMap(value: string, before: Record<string, string>): Record<string, string> {

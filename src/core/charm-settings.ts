@@ -1,4 +1,4 @@
-import { isFailure } from './failure.ts';
+import { isFailure, type Failure } from './failure.ts';
 import { withSecrets, type CharmConfig, type SecretAnswers, type SecretReader, type Unusable } from './juju-secrets.ts';
 import { withOffer, type S3Offer } from './s3-relation.ts';
 import { isSecretOption, parseSettings, type Settings } from './settings.ts';
@@ -25,6 +25,11 @@ export type CharmSettings =
 const header =
   '# Written by the charm from the options of the application: juju config. Changes here are overwritten.\n';
 
+/** A value that breaks its rule is told with the rule; what else is wrong is told with what is to be done. */
+function nextOf({ message, hint }: Failure, application: string): string {
+  return hint === undefined || message.includes(', it must be ') ? `juju config ${application} …` : hint;
+}
+
 /**
  * Makes the settings file from the charm's options and the repository that the peers agreed on. A value that breaks its rule
  * gives the failure that names option, value and rule; the file that lies there then stays in force.
@@ -49,7 +54,7 @@ export function settingsFromConfig(
       .map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`);
     return { ok: true, settings, text: header + lines.join(''), credentials };
   } catch (error) {
-    if (isFailure(error, 'settings')) return { ok: false, failure: error, next: `juju config ${reader.application} …` };
+    if (isFailure(error, 'settings')) return { ok: false, failure: error, next: nextOf(error, reader.application) };
     throw error;
   }
 }

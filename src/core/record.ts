@@ -109,6 +109,7 @@ export const repositorySchema = z.object({
   product: z.literal('landscape-backup'),
   id: z.string().regex(/^[0-9a-f]{32}$/),
   createdAt: instantSchema,
-  encryption: z.literal('none'),
+  /** `age`: what is secret is never stored otherwise. Chosen when the repository is made. */
+  encryption: z.enum(['none', 'age']),
 });
 export type RepositoryRecord = z.infer<typeof repositorySchema>;

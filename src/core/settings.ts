@@ -11,6 +11,14 @@ import {
   type DestinationAccess,
 } from './destination-access.ts';
 import { readDestination, type Destination } from './destination.ts';
+import {
+  confirmedSchema,
+  confirmHint,
+  identitySchema,
+  recipientsSchema,
+  unconfirmed,
+  type Encryption,
+} from './encryption.ts';
 import { Failure } from './failure.ts';
 
 /** What the operator decides, validated. */
@@ -19,6 +27,7 @@ export interface Settings {
   readonly destination: Destination | undefined;
   /** How to get in there. */
   readonly access: DestinationAccess;
+  readonly encryption: Encryption;
   /** The id of the repository that must lie there; `undefined` as long as none was chosen. Written by the charm. */
   readonly repository: string | undefined;
   readonly walArchiving: boolean;
@@ -115,6 +124,13 @@ export const options = {
   's3-access-key': option('', 'empty, or the access key', s3KeySchema),
   's3-secret-key': option('', 'empty, or the secret key', s3KeySchema),
   's3-ca': option('', 'empty, or certificates as PEM', caSchema),
+  'encryption-recipients': option('', 'empty, or X25519 recipients of age (age1…), parted by spaces', recipientsSchema),
+  'encryption-confirmed': option(
+    '',
+    'empty, or the last 16 letters of each recipient that was compared, parted by spaces',
+    confirmedSchema,
+  ),
+  'encryption-identity': option('', 'empty, or identities of age (AGE-SECRET-KEY-1…), one a line', identitySchema),
   repository: option('', 'empty, or the id of the repository that must lie there', repositoryIdSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
   'wal-method': option('archive', 'archive or stream', z.enum(['archive', 'stream'])),
@@ -146,6 +162,7 @@ const secretOptionNames: readonly string[] = [
   'sftp-private-key',
   's3-access-key',
   's3-secret-key',
+  'encryption-identity',
 ] satisfies OptionName[];
 
 /** Tells whether nobody may read an option's value: it stands in no message, and in no file that everybody may read. */
@@ -206,6 +223,11 @@ export function parseSettings(raw: unknown): Settings {
         ca: take('s3-ca', options['s3-ca']),
       },
     },
+    encryption: confirmedEncryption({
+      recipients: take('encryption-recipients', options['encryption-recipients']),
+      confirmed: take('encryption-confirmed', options['encryption-confirmed']),
+      identities: take('encryption-identity', options['encryption-identity']),
+    }),
     repository: take('repository', options.repository),
     walArchiving: take('wal-archiving', options['wal-archiving']),
     walMethod: take('wal-method', options['wal-method']),
@@ -220,6 +242,16 @@ export function parseSettings(raw: unknown): Settings {
     uploadBytesPerSecond: take('upload-limit', options['upload-limit']),
     clusters: take('clusters', options.clusters),
   };
+}
+
+/** Nothing is encrypted to a key that nobody has looked at; where an identity is at hand, whoever stores tries it. */
+function confirmedEncryption(encryption: Encryption): Encryption {
+  const open = unconfirmed(encryption);
+  if (open.length === 0 || encryption.identities.length > 0) return encryption;
+  const texts = open.map(({ text }) => text).join(', ');
+  throw new Failure('settings', `option encryption-recipients holds ${texts}, which nobody has confirmed`, {
+    hint: confirmHint(open),
+  });
 }
 
 /** Reads a cron expression with `CRON_TZ=<zone>` in front if wanted, or says what is wrong with it. */

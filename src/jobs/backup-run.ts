@@ -80,6 +80,7 @@ export class BackupRun {
     const { cluster, repository } = this.#context;
     const place = await this.#phase('checking', async () => await this.#ownPlace());
     const found = await this.#phase('checking', async () => {
+      repository.keys.recipients();
       const server = await checkServer(cluster, place);
       await checkRoom(repository, place, server.databaseBytes);
       await this.#checkArchiving();

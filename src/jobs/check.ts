@@ -9,16 +9,17 @@ import type { BackupWay } from '../postgres/backup-way.ts';
 import { withConnection } from '../postgres/query.ts';
 import { switchSegment } from '../postgres/segment-switch.ts';
 import { readServerFacts, serverTime } from '../postgres/server-facts.ts';
-import { layout, walKey, type Place } from '../repository/layout.ts';
-import { openRepository, type Repository } from '../repository/repository.ts';
-import { readWal } from '../repository/wal-store.ts';
+import { layout, type Place } from '../repository/layout.ts';
+import type { Repository } from '../repository/repository.ts';
+import { verifyWal, walKeyIn } from '../repository/wal-store.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readPin } from '../system/home.ts';
 import { refuseUnmounted } from '../system/mounts.ts';
 import { checkArchivingIsOurs, checkRoom, checkServer, watchArchiver, type Preflight } from './backup-preflight.ts';
 import { proveWriteOnce } from './check-destination.ts';
+import { describeReading, proveEncryption } from './check-encryption.ts';
 import { readStanding } from './configure.ts';
-import { expectedRepository, openSettingsStorage, type JobContext } from './job-context.ts';
+import { openSettingsRepository, openSettingsStorage, type JobContext } from './job-context.ts';
 import { awaitSegments } from './wal-arrival.ts';
 
 /** How long the walk waits for the segment that it made. */
@@ -35,6 +36,7 @@ const checkNames = [
   'repository',
   'cluster',
   'ownership',
+  'encryption',
   'write-once',
   'clocks',
   'replication',
@@ -79,11 +81,15 @@ class Walk {
     if (repository === undefined) return;
     const place = await this.#try('ownership', async () => await this.#ownership(repository));
     if (isUp === true) await this.#try('clocks', async () => [true, await this.#clocks(storage)]);
-    if (place === undefined || place === 'copy') return;
-    await this.#try('write-once', async () => [
-      true,
-      await proveWriteOnce(repository, layout.probes(place), this.#context.clock.now()),
-    ]);
+    if (place === undefined) return;
+    if (place === 'copy') {
+      await this.#try('encryption', async () => [true, describeReading(repository)]);
+      return;
+    }
+    const probes = layout.probes(place);
+    const { clock } = this.#context;
+    await this.#try('encryption', async () => [true, await proveEncryption(repository, probes, clock.now())]);
+    await this.#try('write-once', async () => [true, await proveWriteOnce(repository, probes, clock.now())]);
     if (isUp === true) await this.#owned(repository, place);
   }
 
@@ -132,7 +138,7 @@ class Walk {
 
   async #open(storage: Storage): Promise<readonly [Repository, string]> {
     const pin = await readPin(this.#context.unit);
-    const repository = await openRepository(storage, await expectedRepository(this.#context));
+    const repository = await openSettingsRepository(this.#context, storage);
     if (pin === undefined) {
       throw new Failure(
         'refused',
@@ -223,10 +229,9 @@ class Walk {
     );
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     const name = segmentName(found.timeline, number, segmentSize);
-    // Reading to the end compares length and SHA-256 with what was stored.
-    let bytes = 0;
-    for await (const chunk of readWal(repository, walKey(place, name))) bytes += chunk.byteLength;
-    return `a record was written, its segment ${name} arrived after ${seconds} s and was read back (${formatBytes(bytes)})`;
+    const how = await verifyWal(repository, walKeyIn(repository, place, name));
+    const back = how === 'opened' ? 'read back' : 'read back as it is stored, encrypted';
+    return `a record was written, its segment ${name} arrived after ${seconds} s and was ${back} (${formatBytes(segmentSize)})`;
   }
 }
 

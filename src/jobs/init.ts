@@ -65,11 +65,13 @@ async function openOrCreate(
   storage: Storage,
   join: boolean,
 ): Promise<{ repository: Repository; created: boolean }> {
-  if (join) return { repository: await openRepository(storage, context.settings.repository), created: false };
+  const { encryption, repository } = context.settings;
+  if (join) return { repository: await openRepository(storage, repository, encryption), created: false };
   const expected = await expectedRepository(context);
   // Once chosen, a destination that holds nothing is not new: it is not mounted, or it was lost.
-  if (expected !== undefined) return { repository: await openRepository(storage, expected), created: false };
-  return await createRepository(storage, context.clock.now());
+  if (expected !== undefined)
+    return { repository: await openRepository(storage, expected, encryption), created: false };
+  return await createRepository(storage, context.clock.now(), encryption);
 }
 
 /** Claims incarnation 1 of a cluster that nobody knows; gives back its system identifier. */
@@ -77,6 +79,7 @@ async function claimFirst(context: JobContext, repository: Repository): Promise<
   const { unit, clock, identity } = context;
   const { systemIdentifier, state, incarnations } = await readStanding(context, repository);
   if (incarnations.length > 0) return systemIdentifier;
+  repository.keys.recipients(); // Who claims is going to store, and nothing could be stored otherwise.
   const ownerId = state?.ownerId ?? randomName(16);
   // Durable before the claim: who dies in between finds its own claim again, and nobody else's.
   await writeOwnerState(unit, { ownerId, systemIdentifier, incarnation: 1 });

@@ -4,6 +4,7 @@ import type { Settings } from '../core/settings.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import type { Control } from '../postgres/control.ts';
 import { isSharedFolder } from '../repository/layout.ts';
+import { openRepository, type Repository } from '../repository/repository.ts';
 import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
@@ -48,6 +49,14 @@ export async function expectedRepository({
   unit,
 }: Pick<JobContext, 'settings' | 'unit'>): Promise<string | undefined> {
   return settings.repository ?? (await readPin(unit))?.repositoryId;
+}
+
+/** Opens the repository that is expected at the destination, with the keys of the settings. Fails as `openRepository` does. */
+export async function openSettingsRepository(
+  context: Pick<JobContext, 'settings' | 'unit'>,
+  storage: Storage,
+): Promise<Repository> {
+  return await openRepository(storage, await expectedRepository(context), context.settings.encryption);
 }
 
 const waitMs = 250;

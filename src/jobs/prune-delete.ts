@@ -6,7 +6,7 @@ import { layout, type Place } from '../repository/layout.ts';
 import { listLeases } from '../repository/leases.ts';
 import { appendRecord, readRecords } from '../repository/records.ts';
 import type { Repository } from '../repository/repository.ts';
-import { listWal } from '../repository/wal-store.ts';
+import { listWal, walKeyIn } from '../repository/wal-store.ts';
 import type { Clock } from '../system/clock.ts';
 
 /** Whose things are deleted, and for whom. */
@@ -143,7 +143,7 @@ export async function deleteWal(
     for (const { name } of doomed) {
       if (proven !== name.timeline) await deleter.prove(incarnation);
       proven = name.timeline;
-      await deleter.repository.storage.remove(layout.walFile(place, name));
+      await deleter.repository.storage.remove(walKeyIn(deleter.repository, place, name.name));
       if (name.kind === 'segment') deleted += 1;
     }
   }

@@ -11,14 +11,13 @@ import { readEffective } from '../postgres/archiving-facts.ts';
 import { withConnection } from '../postgres/query.ts';
 import { readServerFacts } from '../postgres/server-facts.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { openRepository } from '../repository/repository.ts';
 import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
 import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
 import { readArchiveLag } from './archive-lag.ts';
 import { readStanding } from './configure.ts';
-import { expectedRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
+import { openSettingsRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 import { readStreamFact } from './stream-facts.ts';
@@ -138,7 +137,7 @@ async function askAlone(context: JobContext): Promise<RepositoryFacts> {
 async function ask(context: JobContext): Promise<RepositoryFacts> {
   const storage = await openSettingsStorage(context);
   try {
-    const repository = await openRepository(storage, await expectedRepository(context));
+    const repository = await openSettingsRepository(context, storage);
     const found = await readStanding(context, repository);
     const catalogue = await readCatalogue(repository, found.systemIdentifier);
     const number = found.standing.is === 'owner' ? found.standing.incarnation.number : undefined;

@@ -105,6 +105,7 @@ async function claim(context: JobContext, repository: Repository, named: number 
   const until = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
   if (standing.is === 'owner') return { incarnation: standing.incarnation, claimed: false, until };
   await refuseUnlessRestartAllowed(context);
+  repository.keys.recipients(); // Who claims is going to store, and nothing could be stored otherwise.
   const restored = named ?? (await restoredFrom(context, until));
   const catalogue = await readCatalogue(repository, systemIdentifier);
   const parent = findParent(catalogue, until.timeline, until.history, restored);

@@ -4,10 +4,9 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { segmentAt, type Stretch } from '../core/restorable.ts';
 import { readWalHeader, walHeaderFault } from '../core/wal-header.ts';
 import { parseWalName, segmentName } from '../core/wal-name.ts';
-import { walKey } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readPart } from '../repository/wal-parts.ts';
-import { readWal } from '../repository/wal-store.ts';
+import { readWal, walKeyIn } from '../repository/wal-store.ts';
 import { errorCode } from '../system/files.ts';
 
 /** Which stored segments are read, and where they may lie meanwhile. */
@@ -134,7 +133,7 @@ async function fetchSegment(source: WalSource, segment: number, path: string): P
 function bodyOf(source: WalSource, { incarnation, part }: Stretch, name: string): AsyncIterable<Uint8Array> {
   const { repository, systemIdentifier, segmentSize } = source;
   const place = { systemIdentifier, incarnation };
-  if (part === undefined) return readWal(repository, walKey(place, name));
+  if (part === undefined) return readWal(repository, walKeyIn(repository, place, name));
   return readPart(repository, place, { name, length: part, segmentSize });
 }
 

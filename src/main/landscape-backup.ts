@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { exitCodes, Failure, toFailure } from '../core/failure.ts';
 import { makeContext } from '../commands/context.ts';
 import { makeOutput } from '../commands/output.ts';
+import { identityOnInput } from '../commands/identity-file.ts';
 import { runAsOwner } from '../commands/owner-process.ts';
 import { parseCommandLine, type Request } from '../commands/program.ts';
 import { verbs } from '../commands/verbs.ts';
@@ -38,7 +39,8 @@ async function run(request: Request, argv: readonly string[], output: ReturnType
   if (isRoot && verb.as !== 'root') {
     // The child is told where: what an owner can see below /var/lib need not be what root sees.
     const named = global.home === undefined ? [...argv.slice(0, 1), '--home', home, ...argv.slice(1)] : argv;
-    return await runAsOwner(program, named, { home, cluster: global.cluster });
+    const given = await identityOnInput(named, options);
+    return await runAsOwner(program, given.argv, { home, cluster: global.cluster, input: given.input });
   }
   process.umask(0o007);
   const tell = { signal: stopSignal(), progress: (progress: JobProgress) => output.progress(progress) };

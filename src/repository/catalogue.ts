@@ -6,12 +6,12 @@ import { holeSchema, markSchema, restorePointSchema, witnessSchema, type Mark } 
 import { parseHistory, type TimelineSwitch } from '../core/timeline.ts';
 import { historyName, isSegmentSize } from '../core/wal-name.ts';
 import { indexWal } from '../core/wal-index.ts';
-import { layout, walKey, type Place } from './layout.ts';
+import { layout, type Place } from './layout.ts';
 import { listIncarnations } from './incarnations.ts';
 import { listLeases } from './leases.ts';
 import { newestRecord, readRecords } from './records.ts';
 import type { Repository } from './repository.ts';
-import { listWal, readWal, sealAt } from './wal-store.ts';
+import { listWal, readWal, sealAt, walKeyIn } from './wal-store.ts';
 
 const defaultSegmentSize = 16 * 1024 * 1024;
 
@@ -96,7 +96,7 @@ async function readBackup(repository: Repository, place: Place, id: string): Pro
 async function readHistory(repository: Repository, place: Place, timeline: number): Promise<readonly TimelineSwitch[]> {
   const name = historyName(timeline);
   const chunks: Uint8Array[] = [];
-  for await (const chunk of readWal(repository, walKey(place, name))) chunks.push(chunk);
+  for await (const chunk of readWal(repository, walKeyIn(repository, place, name))) chunks.push(chunk);
   return parseHistory(Buffer.concat(chunks).toString('utf8'), name);
 }
 
@@ -121,7 +121,7 @@ export async function readMarks(
 async function guessSegmentSize(repository: Repository, place: Place, names: readonly string[]): Promise<number> {
   for (const name of names.filter((each) => each.length === 24).slice(0, 10)) {
     try {
-      const { length } = await sealAt(repository, walKey(place, name));
+      const { length } = await sealAt(repository, walKeyIn(repository, place, name));
       if (isSegmentSize(length)) return length;
     } catch (error) {
       if (!isFailure(error, 'damaged', 'missing')) throw error;

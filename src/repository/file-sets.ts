@@ -3,13 +3,17 @@ import { isFailure } from '../core/failure.ts';
 import { fileSetSchema, type FileSet } from '../core/record.ts';
 import { layout } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { sealed, sealOf, unsealed } from './seal.ts';
+import { compressedAs, sealOf } from './seal.ts';
+import { ageSuffix, plainForm, proveObjectOpens, storedForm } from './stored-form.ts';
 
 /** Whose files they are. */
 export type FileSetOwner = Pick<FileSet, 'model' | 'application' | 'unit'>;
 
-const tarName = 'files.tar.zst';
 const recordName = 'files.json';
+
+function tarKey({ keys }: Repository, set: FileSetOwner & Pick<FileSet, 'id'>): string {
+  return `${folderOf(set)}${set.id}/files.tar.zst${keys.isEncrypted ? ageSuffix : ''}`;
+}
 
 function folderOf({ model, application, unit }: FileSetOwner): string {
   return layout.fileSets(model, application, unit);
@@ -22,9 +26,12 @@ export async function storeFileSet(
   tar: () => AsyncIterable<Uint8Array>,
   level: number,
 ): Promise<void> {
-  const folder = `${folderOf(set)}${set.id}/`;
-  await repository.storage.put(folder + tarName, sealed(tar(), await sealOf(tar()), level));
-  await repository.writeJson(folder + recordName, fileSetSchema, set);
+  const seal = await sealOf(tar());
+  await repository.storage.put(
+    tarKey(repository, set),
+    storedForm(repository.keys, seal, compressedAs(tar(), seal, level)),
+  );
+  await repository.writeJson(`${folderOf(set)}${set.id}/${recordName}`, fileSetSchema, set);
 }
 
 /** The complete file sets of a unit, in no order that means anything. */
@@ -72,6 +79,14 @@ export async function* readFileSet(
   repository: Repository,
   set: FileSetOwner & Pick<FileSet, 'id'>,
 ): AsyncIterable<Uint8Array> {
-  const key = `${folderOf(set)}${set.id}/${tarName}`;
-  yield* unsealed(await repository.read(key), key);
+  const key = tarKey(repository, set);
+  yield* plainForm(repository.keys, await repository.read(key), key);
+}
+
+/** Tries whether what is at hand opens a file set. Fails as reading it would; reads no more than its beginning. */
+export async function proveFileSetOpens(
+  repository: Repository,
+  set: FileSetOwner & Pick<FileSet, 'id'>,
+): Promise<void> {
+  if (repository.keys.isEncrypted) await proveObjectOpens(repository, tarKey(repository, set));
 }

@@ -38,12 +38,12 @@ export const layout = {
     `files/${safe(model)}/${safe(application)}/${safe(unit)}/`,
 } as const;
 
-/** The name of the WAL file that a key stores; `undefined` for a key that is none. */
+/** The name of the WAL file that a key stores, encrypted or not; `undefined` for a key that is none. */
 export function walNameOfKey(key: string): string | undefined {
-  return /\/([^/]+)\.zst$/.exec(key)?.[1];
+  return /\/([^/]+)\.zst(?:\.age)?$/.exec(key)?.[1];
 }
 
-/** The key of a WAL file by its name. */
+/** The key of a WAL file by its name, as far as it is the same in every repository. */
 export function walKey(place: Place, name: string): string {
   return layout.walFile(place, parseWalName(name));
 }

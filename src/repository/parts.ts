@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import type { Part } from '../core/backup.ts';
 import { Failure } from '../core/failure.ts';
 import type { Repository } from './repository.ts';
+import { encryptedForm, openedForm, proveObjectOpens, storedName } from './stored-form.ts';
 
 /**
- * Stores a stream as parts `<name>.00001`, `<name>.00002`, … below a prefix; they concatenate to the stream.
+ * Stores a stream as parts `<name>.00001`, `<name>.00002`, … below a prefix; they concatenate to the stream, or to one age
+ * file of it (`<name>.age.00001`) where the repository is encrypted.
  *
  * The stream is read once and never held: memory is a few chunks. An empty stream makes one empty part.
  */
@@ -15,12 +17,13 @@ export async function storeParts(
   stream: AsyncIterable<Uint8Array>,
   partBytes: number,
 ): Promise<readonly Part[]> {
-  const source = new Cuttable(stream);
+  const { keys } = repository;
+  const source = new Cuttable(encryptedForm(keys, stream));
   const parts: Part[] = [];
   try {
     do {
-      const partName = `${name}.${String(parts.length + 1).padStart(5, '0')}`;
-      parts.push(await storeObject(repository, prefix, partName, source.take(partBytes)));
+      const partName = `${storedName(keys, name)}.${String(parts.length + 1).padStart(5, '0')}`;
+      parts.push(await put(repository, prefix, partName, source.take(partBytes)));
     } while (await source.hasMore());
   } finally {
     await source.close();
@@ -28,8 +31,18 @@ export async function storeParts(
   return parts;
 }
 
-/** Stores one stream as one object below a prefix and says its length and SHA-256. */
+/** Stores one stream as one object below a prefix, and says its name, and length and SHA-256 of its stored bytes. */
 export async function storeObject(
+  repository: Repository,
+  prefix: string,
+  name: string,
+  stream: AsyncIterable<Uint8Array>,
+): Promise<Part> {
+  const { keys } = repository;
+  return await put(repository, prefix, storedName(keys, name), encryptedForm(keys, stream));
+}
+
+async function put(
   repository: Repository,
   prefix: string,
   name: string,
@@ -48,12 +61,23 @@ export async function storeObject(
   return { name, sizeBytes, sha256: hash.digest('hex') };
 }
 
-/** The bytes of parts, one after the other; fails with `damaged` at the end of the first part that is not what was stored. */
+/** The stream that was stored as these parts; fails with `damaged` at the end of the first part that is not what was stored. */
 export async function* readParts(
   repository: Repository,
   prefix: string,
   parts: readonly Part[],
 ): AsyncIterable<Uint8Array> {
+  yield* openedForm(repository.keys, readStored(repository, prefix, parts), prefix + (parts[0]?.name ?? ''));
+}
+
+/** Tries whether what is at hand opens a stream that was stored as these parts; reads no more than its beginning. */
+export async function proveOpens(repository: Repository, prefix: string, parts: readonly Part[]): Promise<void> {
+  if (!repository.keys.isEncrypted) return;
+  const [first] = parts;
+  if (first !== undefined) await proveObjectOpens(repository, prefix + first.name);
+}
+
+async function* readStored(repository: Repository, prefix: string, parts: readonly Part[]): AsyncIterable<Uint8Array> {
   for (const part of parts) {
     const hash = createHash('sha256');
     let sizeBytes = 0;

@@ -1,9 +1,11 @@
 import { Buffer } from 'node:buffer';
 import { z } from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
+import { noEncryption, type Encryption } from '../core/encryption.ts';
 import { repositorySchema, type RepositoryRecord } from '../core/record.ts';
 import type { Storage } from '../storage/storage.ts';
 import { formatJson, parseJson, randomName } from '../system/files.ts';
+import { makeKeys, type Keys } from './keys.ts';
 import { layout } from './layout.ts';
 import { readmeText } from './readme-text.ts';
 
@@ -21,6 +23,8 @@ const anyFormatSchema = z.object({ format: z.number().int() });
 export interface Repository {
   readonly storage: Storage;
   readonly record: RepositoryRecord;
+  /** What its secret objects are stored and opened with. */
+  readonly keys: Keys;
 
   /** The object's bytes. `missing` is a positive answer. */
   read(key: string, range?: { start: number; end: number }): Promise<AsyncIterable<Uint8Array>>;
@@ -37,16 +41,24 @@ export interface Repository {
  *
  * Fails with `missing` when there is none and with `conflict` when it is another one than `expectedId`.
  */
-export async function openRepository(storage: Storage, expectedId: string | undefined): Promise<Repository> {
+export async function openRepository(
+  storage: Storage,
+  expectedId: string | undefined,
+  encryption: Encryption = noEncryption,
+): Promise<Repository> {
   const record = await readRecord(storage);
   if (expectedId !== undefined && record.id !== expectedId) throw otherRepository(storage, record.id, expectedId);
-  return makeRepository(storage, record);
+  return makeRepository(storage, record, makeKeys(record, storage.url, encryption));
 }
 
-/** Creates the repository, or opens the one that is there; two that create at once get the same one. */
+/**
+ * Creates the repository, or opens the one that is there; two that create at once get the same one. With recipients it is
+ * encrypted from its first object to its last. Fails before anything is made where a recipient is not proven.
+ */
 export async function createRepository(
   storage: Storage,
   now: Date,
+  encryption: Encryption = noEncryption,
 ): Promise<{ repository: Repository; created: boolean }> {
   for await (const { key } of storage.list('')) {
     if (key === layout.repository || key === layout.readme) continue;
@@ -64,11 +76,12 @@ export async function createRepository(
     product: 'landscape-backup',
     id: randomName(16),
     createdAt: now,
-    encryption: 'none',
+    encryption: encryption.recipients.length > 0 ? 'age' : 'none',
   };
+  makeKeys(record, storage.url, encryption).recipients();
   await putUnlessThere(storage, layout.readme, readmeText);
   const created = await putUnlessThere(storage, layout.repository, formatJson(repositorySchema, record));
-  return { repository: await openRepository(storage, created ? record.id : undefined), created };
+  return { repository: await openRepository(storage, created ? record.id : undefined, encryption), created };
 }
 
 async function exists(storage: Storage, key: string): Promise<boolean> {
@@ -119,7 +132,7 @@ function otherRepository(storage: Storage, found: string, expected: string): Fai
   });
 }
 
-function makeRepository(storage: Storage, record: RepositoryRecord): Repository {
+function makeRepository(storage: Storage, record: RepositoryRecord, keys: Keys): Repository {
   const confirmThere = async (): Promise<void> => {
     let now: RepositoryRecord;
     try {
@@ -144,6 +157,7 @@ function makeRepository(storage: Storage, record: RepositoryRecord): Repository 
   return {
     storage,
     record,
+    keys,
     read,
     readJson: async (key, schema) => {
       try {

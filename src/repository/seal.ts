@@ -8,7 +8,7 @@ import { writeChunk } from './compress.ts';
 import { parseJson } from '../system/files.ts';
 
 /** What the plain bytes of a sealed object are; it can be read without decompressing. */
-const sealSchema = z.object({
+export const sealSchema = z.object({
   format: z.literal(1),
   length: z.number().int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -37,20 +37,23 @@ export async function sealOf(plain: AsyncIterable<Uint8Array>): Promise<Seal> {
 }
 
 /**
- * The stored form of plain bytes: their seal in a skippable frame, then one zstd frame with a content checksum.
+ * Plain bytes as one zstd frame with a content checksum.
  *
  * The plain bytes are hashed again on the way; when they are not those of the seal (a file changed while it was read) the
  * stream fails with `damaged` before its end, so that a put of it stores nothing.
  */
-export async function* sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): AsyncIterable<Uint8Array> {
-  yield sealFrame(seal);
+export async function* compressedAs(
+  plain: AsyncIterable<Uint8Array>,
+  seal: Seal,
+  level: number,
+): AsyncIterable<Uint8Array> {
   yield* through(checked(plain, seal, 'the file that is being stored'), compressor(seal.length, level));
 }
 
-/** A body that is stored, and the seal that stands in front of it. */
-export interface SealedBody {
+/** A compressed body, and the seal of what it was made of. */
+export interface CompressedBody {
   readonly seal: Seal;
-  readonly chunks: readonly Uint8Array[];
+  readonly chunks: Uint8Array[];
 }
 
 /** Fills a buffer with the next plain bytes and says how many they are; 0 at the end. */
@@ -62,10 +65,10 @@ const readSize = 1024 * 1024;
 const mostSpare = 8;
 
 /**
- * The same stored form, made while the plain bytes are read once: each chunk is hashed while it is compressed, and what is
+ * The same frame, made while the plain bytes are read once: each chunk is hashed while it is compressed, and what is
  * compressed waits in memory until the seal is known. For bytes whose length fits there; another length is `damaged`.
  */
-export async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<SealedBody> {
+export async function compressInOnePass(read: ReadInto, length: number, level: number): Promise<CompressedBody> {
   const buffers = [takeBuffer(), takeBuffer()];
   const compress = compressor(length, level);
   const chunks: Uint8Array[] = [];
@@ -99,7 +102,7 @@ export async function sealInOnePass(read: ReadInto, length: number, level: numbe
     compress.destroy();
   }
   const seal: Seal = { format: 1, length, sha256: hash.digest('hex') };
-  return { seal, chunks: [sealFrame(seal), ...chunks] };
+  return { seal, chunks };
 }
 
 function takeBuffer(): Uint8Array {
@@ -115,8 +118,8 @@ function compressor(length: number, level: number): ZstdCompress {
   });
 }
 
-/** The seal's frame as bytes. */
-function sealFrame(seal: Seal): Uint8Array {
+/** The seal as a zstd skippable frame, which decoders pass over. */
+export function sealFrame(seal: Seal): Uint8Array {
   const json = Buffer.from(JSON.stringify(seal));
   const head = Buffer.alloc(8);
   head.writeUInt32LE(skippableMagic, 0);
@@ -154,10 +157,19 @@ export async function* unsealed(stored: AsyncIterable<Uint8Array>, key: string):
       yield first.subarray(bodyAt);
       yield* { [Symbol.asyncIterator]: () => source };
     };
-    yield* checked(through(rest(), createZstdDecompress({ chunkSize }), key), seal, `the object ${key}`);
+    yield* decompressed(rest(), seal, key);
   } finally {
     await source.return?.(); // A seal that is none ends the reading here, and the object must not stay open.
   }
+}
+
+/** The plain bytes of a zstd frame, compared with their seal. Fails as `unsealed` does. */
+export async function* decompressed(
+  frame: AsyncIterable<Uint8Array>,
+  seal: Seal,
+  key: string,
+): AsyncIterable<Uint8Array> {
+  yield* checked(through(frame, createZstdDecompress({ chunkSize }), key), seal, `the object ${key}`);
 }
 
 /** Passes bytes on and fails before the end when they are not those of the seal. */

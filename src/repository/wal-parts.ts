@@ -3,8 +3,9 @@ import { readWalHeader, walHeaderLength } from '../core/wal-header.ts';
 import { parseWalName, readPartName, type SegmentName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { readWal, storeSealed, type Stored } from './wal-store.ts';
-import { sealInOnePass, type ReadInto } from './seal.ts';
+import { compressInOnePass, type ReadInto } from './seal.ts';
+import { storedChunks, storedName } from './stored-form.ts';
+import { readWal, storeSealed, walKeyIn, type Stored } from './wal-store.ts';
 
 /**
  * Stores the beginning of a segment that is not finished, as an object that says its length; the rest of the segment is zero
@@ -17,11 +18,16 @@ export async function storePart(
   { read, length }: { readonly read: ReadInto; readonly length: number },
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks } = await sealInOnePass(read, length, level);
+  const { seal, chunks } = await compressInOnePass(read, length, level);
+  const stored = await storedChunks(repository.keys, seal, chunks);
   const body = async function* () {
-    yield* chunks;
+    yield* stored;
   };
-  return await storeSealed(repository, layout.walPart(place, name, length), name.name, { seal, body });
+  return await storeSealed(repository, keyOf(repository, place, name, length), name.name, { seal, body });
+}
+
+function keyOf({ keys }: Repository, place: Place, name: SegmentName, length: number): string {
+  return storedName(keys, layout.walPart(place, name, length));
 }
 
 /** The lengths of the parts that are stored of a segment, the longest last. */
@@ -37,7 +43,7 @@ export async function removeParts(
   name: SegmentName,
   lengths: readonly number[],
 ): Promise<void> {
-  for (const length of lengths) await repository.storage.remove(layout.walPart(place, name, length));
+  for (const length of lengths) await repository.storage.remove(keyOf(repository, place, name, length));
 }
 
 async function namesBeside(
@@ -79,7 +85,9 @@ export async function* readPart(
   const stored = await namesBeside(repository, place, wal);
   const longer = stored.parts.find((each) => each >= length);
   const key =
-    longer === undefined && stored.isWhole ? layout.walFile(place, wal) : layout.walPart(place, wal, longer ?? length);
+    longer === undefined && stored.isWhole
+      ? walKeyIn(repository, place, name)
+      : keyOf(repository, place, wal, longer ?? length);
   let head = Buffer.alloc(0);
   let given = 0;
   // To its end, although the rest is not wanted: only then is what came before proven.

@@ -1,9 +1,12 @@
-import { readFileBytes } from '../system/files.ts';
+import { stat } from 'node:fs/promises';
 import { Failure, isFailure } from '../core/failure.ts';
-import type { WalName } from '../core/wal-name.ts';
+import { parseWalName, type WalName } from '../core/wal-name.ts';
+import { errorCode, readFileBytes, withFile } from '../system/files.ts';
+import { plainKeys, type Keys } from './keys.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { readSeal, sealed, sealInOnePass, sealOf, sealRoom, unsealed, type ReadInto, type Seal } from './seal.ts';
+import { compressedAs, compressInOnePass, sealOf, sealRoom, type ReadInto, type Seal } from './seal.ts';
+import { ageSuffix, compareEncrypted, plainForm, sealOfObject, storedChunks, storedForm } from './stored-form.ts';
 
 /** How a WAL file came to be stored: by this call, or by an earlier one with the same bytes. */
 export type Stored = 'stored' | 'already-stored';
@@ -22,11 +25,30 @@ export async function storeWal(
   path: string,
   level: number,
 ): Promise<Stored> {
+  const { keys } = repository;
+  // What was made in memory can be compared later without a key.
+  if (keys.isEncrypted && name.kind !== 'history' && (await sizeOf(path)) <= onePassLimit) {
+    return await withFile(
+      path,
+      async (read) => await storeWalInOnePass(repository, place, name, { read, length: await sizeOf(path) }, level),
+    );
+  }
   const seal = await sealOf(readFileBytes(path));
-  return await storeSealed(repository, layout.walFile(place, name), name.name, {
+  return await storeSealed(repository, keyOf(repository.keys, place, name), name.name, {
     seal,
-    body: () => sealed(readFileBytes(path), seal, level),
+    body: () => storedForm(keysFor(repository, name), seal, compressedAs(readFileBytes(path), seal, level)),
   });
+}
+
+/** What files up to this size compress to fits into memory. */
+export const onePassLimit = 64 * 1024 * 1024;
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    throw new Failure('machine', `${path} could not be read: ${errorCode(error) ?? String(error)}`, { cause: error });
+  }
 }
 
 /**
@@ -40,11 +62,28 @@ export async function storeWalInOnePass(
   { read, length }: { readonly read: ReadInto; readonly length: number },
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks } = await sealInOnePass(read, length, level);
+  const { seal, chunks } = await compressInOnePass(read, length, level);
+  const stored = await storedChunks(keysFor(repository, name), seal, chunks);
   const body = async function* () {
-    yield* chunks;
+    yield* stored;
   };
-  return await storeSealed(repository, layout.walFile(place, name), name.name, { seal, body });
+  return await storeSealed(repository, keyOf(repository.keys, place, name), name.name, { seal, body });
+}
+
+/** Histories hold no secret, and whoever lists or prunes has to read them: they are never encrypted. */
+function keysFor({ keys }: Repository, { kind }: WalName): Keys {
+  if (kind !== 'history') return keys;
+  keys.recipients(); // Where nothing may be stored, that must not be the first thing.
+  return plainKeys;
+}
+
+/** The key of a WAL file in a repository. */
+export function walKeyIn({ keys }: Pick<Repository, 'keys'>, place: Place, name: string): string {
+  return keyOf(keys, place, parseWalName(name));
+}
+
+function keyOf({ isEncrypted }: Keys, place: Place, name: WalName): string {
+  return layout.walFile(place, name) + (isEncrypted && name.kind !== 'history' ? ageSuffix : '');
 }
 
 /** Stores a sealed object under its key, once, as `storeWal` says; `what` names it to people. */
@@ -67,7 +106,8 @@ export async function storeSealed(
     });
   }
   // The seal in front is only the claim; what follows it must be those bytes too, or the archive holds nothing.
-  await existing(key, readToEnd(readWal(repository, key)));
+  // Who only stores has no key to open it with.
+  await existing(key, key.endsWith(ageSuffix) ? compareStored(repository, key) : readToEnd(readWal(repository, key)));
   return 'already-stored';
 }
 
@@ -92,12 +132,29 @@ async function existing<T>(key: string, asked: Promise<T>): Promise<T> {
 export async function sealAt(repository: Repository, key: string): Promise<Seal> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of await repository.read(key, { start: 0, end: sealRoom })) chunks.push(chunk);
-  return readSeal(Buffer.concat(chunks), key).seal;
+  return sealOfObject(Buffer.concat(chunks), key);
 }
 
 /** The plain bytes of a stored WAL file; the stream fails with `damaged` unless they are those that were stored. */
 export async function* readWal(repository: Repository, key: string): AsyncIterable<Uint8Array> {
-  yield* unsealed(await repository.read(key), key);
+  yield* plainForm(repository.keys, await repository.read(key), key);
+}
+
+async function compareStored(repository: Repository, key: string): Promise<void> {
+  await compareEncrypted(await repository.read(key), key);
+}
+
+/**
+ * Reads a stored WAL file to its end and compares it with what was stored: its plain bytes, or where nothing is at hand to open
+ * it, its encrypted ones. Fails with `damaged`.
+ */
+export async function verifyWal(repository: Repository, key: string): Promise<'opened' | 'compared'> {
+  if (key.endsWith(ageSuffix) && !repository.keys.hasIdentity) {
+    await compareStored(repository, key);
+    return 'compared';
+  }
+  await readToEnd(readWal(repository, key));
+  return 'opened';
 }
 
 /** The names of all WAL files of an incarnation, in the order of their keys. */

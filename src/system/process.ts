@@ -216,12 +216,14 @@ function ended(command: string, result: Ending): Failure {
 /**
  * Runs a program of ours on this terminal and answers its requests until it ends; gives back its exit code.
  *
- * `answer` gets each message that `askParent` sent; what it throws is told to the program and is its failure, not ours.
+ * `answer` gets each message that `askParent` sent; what it throws is told to the program and is its failure, not ours. Its
+ * standard input is ours, or what `input` tells.
  */
 export async function serve(
   command: string,
   args: readonly string[],
   answer: (request: unknown) => Promise<void>,
+  input?: Readable,
 ): Promise<number> {
   // The terminal sends Ctrl-C to both; what it means is decided by the program, and this process waits for it.
   const ignore = () => undefined;
@@ -232,7 +234,9 @@ export async function serve(
   process.on('SIGINT', ignore);
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, passOn);
   const child = execa(command, args, {
-    stdio: 'inherit',
+    stdin: input ?? 'inherit',
+    stdout: 'inherit',
+    stderr: 'inherit',
     ipc: true,
     serialization: 'json',
     reject: false,

@@ -3,8 +3,7 @@ import { chmod, cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { runResident } from '../../src/archiver/resident.ts';
 import type { WalSteps } from '../../src/archiver/wal-steps.ts';
-import { walKey } from '../../src/repository/layout.ts';
-import { readWal } from '../../src/repository/wal-store.ts';
+import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { markOf } from '../../src/system/process-mark.ts';
 import { makeWalUnit, segmentBytes, type SegmentFacts, type WalUnit } from '../setup/wal-unit.ts';
@@ -33,8 +32,8 @@ export interface ResidentUnit extends WalUnit {
 }
 
 /** Makes one. */
-export async function makeResidentUnit(): Promise<ResidentUnit> {
-  const at = await makeWalUnit();
+export async function makeResidentUnit(encryption?: Readonly<Record<string, string>>): Promise<ResidentUnit> {
+  const at = await makeWalUnit(encryption);
   const status = join(at.dataDirectory, 'pg_wal', 'archive_status');
   await mkdir(status);
   const bin = join(at.root, 'runtime', 'bin');
@@ -99,7 +98,7 @@ export async function makeResidentUnit(): Promise<ResidentUnit> {
     },
     stored: async (name) => {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of readWal(at.repository, walKey(at.place, name))) chunks.push(chunk);
+      for await (const chunk of readWal(at.repository, walKeyIn(at.repository, at.place, name))) chunks.push(chunk);
       return Buffer.concat(chunks);
     },
   };

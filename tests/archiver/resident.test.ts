@@ -1,11 +1,16 @@
 import { mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { dump } from 'js-yaml';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mostAcknowledged } from '../../src/archiver/archive-rounds.ts';
+import { openRepository } from '../../src/repository/repository.ts';
+import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import { readArchiveState, noteArchiveFailure } from '../../src/system/archive-state.ts';
 import { pinSchema, settingsFile, writeOwnerState } from '../../src/system/home.ts';
 import { writeJson } from '../../src/system/files.ts';
+import { encryptionFor, encryptionOptions, newAgeKey, type AgeKey } from '../setup/age.ts';
+import { bytes } from '../storage/bytes.ts';
 import { segmentBytes, testOwner } from '../setup/wal-unit.ts';
 import { until } from '../setup/wait.ts';
 import { walSteps } from '../../src/archiver/wal-steps.ts';
@@ -66,6 +71,33 @@ test('what is ready is stored with its own bytes, and a call is done without the
   }
   expect(await at.call('00000002.history')).toMatchObject(byAcknowledgement);
   expect(running.sentences).toEqual(['archiving']);
+});
+
+test('what is ready is stored encrypted, to whom the settings say at that moment, and is known when it comes again', async () => {
+  await at.remove();
+  const [key, next] = [newAgeKey(), newAgeKey()];
+  at = await makeResidentUnit(encryptionOptions([key], [key]));
+  const first = await at.ready({ timeline: 1, number: 5 });
+  running = await at.start();
+  await untilAcknowledged(first);
+  expect(await at.call(first)).toMatchObject(byAcknowledgement);
+  expect(await isStored(at, first, { timeline: 1, number: 5 })).toBe(true);
+
+  await writeFile(settingsFile(at.home), dump({ destination: at.url, ...encryptionOptions([next]) }));
+  const second = await at.ready({ timeline: 1, number: 6 });
+  await untilAcknowledged(second);
+  const opening = async (has: AgeKey) =>
+    await openRepository(at.repository.storage, at.repository.record.id, encryptionFor([], [has]));
+  const of = async (has: AgeKey) => {
+    const repository = await opening(has);
+    return await bytes(readWal(repository, walKeyIn(repository, at.place, second)));
+  };
+  expect((await of(next)).equals(segmentBytes({ timeline: 1, number: 6 }))).toBe(true);
+  await expect(of(key)).rejects.toMatchObject({ kind: 'refused' });
+
+  // The acknowledgement is lost: what is stored was encrypted by another key, and is the same segment all the same.
+  await rm(at.unit.spool, { recursive: true });
+  await untilAcknowledged(first, second);
 });
 
 test('a call that comes before the acknowledgement waits for it', async () => {

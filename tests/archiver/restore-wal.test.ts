@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { forgetServedIdentities, keepServedIdentities } from '../../src/archiver/served-identities.ts';
 import { readLastFailure } from '../../src/archiver/last-failure.ts';
 import { restoreWal, servePlanFile } from '../../src/archiver/restore-wal.ts';
 import { isFailure, type Failure } from '../../src/core/failure.ts';
@@ -12,6 +13,8 @@ import { walKey, type Place } from '../../src/repository/layout.ts';
 import { storeWal } from '../../src/repository/wal-store.ts';
 import { writeJson } from '../../src/system/files.ts';
 import { ownerStateSchema } from '../../src/system/home.ts';
+import { encryptionFor, encryptionOptions, newAgeKey } from '../setup/age.ts';
+import { containing } from '../setup/containing.ts';
 import { readTree } from '../setup/tree.ts';
 import {
   makeWalUnit,
@@ -101,6 +104,26 @@ test.for([1, 16, 64])('a planned segment of %i MiB is put in its place with its 
 
   expect((await readFile(target())).equals(segmentBytes(facts))).toBe(true);
   expect(await readdir(join(at.dataDirectory, 'pg_wal'))).toEqual(['RECOVERYXLOG']);
+});
+
+test('an encrypted segment is served with what the restore was given, and never called absent without it', async () => {
+  const [key, strange] = [newAgeKey(), newAgeKey()];
+  await at.remove();
+  // The settings know nothing that opens it.
+  at = await makeWalUnit(encryptionOptions([key]));
+  const name = await store({ timeline: 1, number: 5 });
+  await servePlan(planned);
+
+  expect(await failure(name)).toMatchObject({ kind: 'refused' });
+  await keepServedIdentities(at.unit, encryptionFor([], [strange]).identities);
+  expect(await failure(name)).toMatchObject({ kind: 'refused', message: containing(strange.fingerprint) });
+  await keepServedIdentities(at.unit, encryptionFor([], [strange, key]).identities);
+  expect(await ask(name)).toBe('served');
+  expect((await readFile(target())).equals(segmentBytes({ timeline: 1, number: 5 }))).toBe(true);
+
+  await writeFile(join(at.unit.restore, '.identities.txt.0123.tmp'), 'half of a sec');
+  await forgetServedIdentities(at.unit);
+  expect((await readdir(at.unit.restore)).filter((each) => each.includes('identities'))).toEqual([]);
 });
 
 test('a planned history is served, and one that the plan does without is absent though it is stored', async () => {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { noEncryption } from '../../src/core/encryption.ts';
+import { newAgeKey } from '../setup/age.ts';
 import { noAccess } from '../../src/core/destination-access.ts';
 import { inspect } from 'node:util';
 import { Failure, isFailure, toFailure } from '../../src/core/failure.ts';
@@ -25,6 +27,7 @@ test('what is left out has its default', () => {
   const expected = {
     destination: undefined,
     access: noAccess,
+    encryption: noEncryption,
     repository: undefined,
     walArchiving: true,
     walMethod: 'archive',
@@ -64,6 +67,7 @@ test('every value is taken over', () => {
   ).toEqual({
     destination: { kind: 'directory', path: '/srv/backup', url: 'file:///srv/backup' },
     access: noAccess,
+    encryption: noEncryption,
     repository: undefined,
     walArchiving: false,
     walMethod: 'stream',
@@ -80,6 +84,7 @@ test('every value is taken over', () => {
   });
 });
 
+const key = newAgeKey();
 const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
   destination: [
     7,
@@ -106,6 +111,16 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
   's3-access-key': [7, 'hunter22 x', 'ä', true],
   's3-secret-key': [7, 'hunter22\nx', 'hunter22 x', true],
   's3-ca': [7, 'x', '-----BEGIN CERTIFICATE-----'],
+  'encryption-recipients': [
+    7,
+    'x',
+    'age1',
+    key.recipient.slice(0, -1),
+    key.recipient.toUpperCase(),
+    'ssh-ed25519 AAAA',
+  ],
+  'encryption-confirmed': [7, 'x', key.recipient, key.fingerprint.toUpperCase()],
+  'encryption-identity': [7, 'hunter22', key.recipient, key.identity.toLowerCase(), `${key.identity} x`],
   repository: [7, 'x', 'ABCDEF0123456789abcdef0123456789', '0123', true],
   'wal-archiving': ['yes', 'true', 1, 0, null, ''],
   'wal-method': ['', 'both', 'Stream', true, 1, null],
@@ -175,6 +190,7 @@ test.each<[OptionName, string]>([
   ['sftp-private-key', 'hunter22'],
   ['s3-access-key', 'hunter22 x'],
   ['s3-secret-key', 'hunter22\nx'],
+  ['encryption-identity', 'AGE-SECRET-KEY-1HUNTER22 hunter22'],
 ])('what may be a secret in a wrong %s is not repeated', (name, value) => {
   const { message, hint } = refusal({ [name]: value });
 
@@ -241,3 +257,45 @@ test.each(['* * * * *', '0 2 * * *', '*/15 0-6,22 1,15 * MON', '0 0 29 2 *', 'CR
     expect(readSchedule(text)).toBeTypeOf('object');
   },
 );
+
+describe('encryption', () => {
+  const [one, two] = [newAgeKey(), newAgeKey()];
+
+  test('recipients, once each, what was compared, and identities among comments are taken over', () => {
+    const { encryption } = parseSettings({
+      'encryption-recipients': `${one.recipient}\n ${two.recipient}, ${one.recipient}`,
+      'encryption-confirmed': `${one.fingerprint} ${two.fingerprint}`,
+      'encryption-identity': `${one.file}\r\n\n${one.identity}\n${two.file}`,
+    });
+
+    expect(encryption.recipients.map(({ text }) => text)).toEqual([one.recipient, two.recipient]);
+    expect(encryption.identities.map((each) => each.reveal())).toEqual([one.identity, two.identity]);
+    expect(`${JSON.stringify(encryption)} ${inspect(encryption, { depth: 9 })}`).not.toContain('AGE-SECRET');
+  });
+
+  test('a recipient that nobody compared is refused with what to compare, unless an identity is at hand to try', () => {
+    const given = {
+      'encryption-recipients': `${one.recipient} ${two.recipient}`,
+      'encryption-confirmed': one.fingerprint,
+    };
+    const { message, hint } = refusal(given);
+
+    expect(message).toContain(two.recipient);
+    expect(message).not.toContain(one.recipient);
+    expect(hint).toContain(`encryption-confirmed to: ${two.fingerprint}`);
+    expect(parseSettings({ ...given, 'encryption-identity': two.identity }).encryption.recipients).toHaveLength(2);
+  });
+
+  test('an identity where a recipient belongs is told as that, and not repeated', () => {
+    const { message, hint } = refusal({ 'encryption-recipients': two.identity });
+
+    expect(message).toContain('is an identity');
+    expect(`${message} ${hint ?? ''}`).not.toContain(two.identity.slice(20));
+  });
+
+  test('more recipients than fit in front of an object are refused', () => {
+    const many = Array.from({ length: 21 }, () => newAgeKey().recipient).join(' ');
+
+    expect(refusal({ 'encryption-recipients': many }).message).toContain('at most 20');
+  });
+});

@@ -160,6 +160,16 @@ const cases: readonly Case[] = [
     'blocked: the relation s3-parameters names no bucket. Next: juju config s3-integrator bucket=<bucket>, or juju config lb destination=s3://<bucket>/<folder>; until then the last good options are in force',
   ],
   [
+    'a recipient that nobody has confirmed',
+    {
+      invalid: {
+        message: 'option encryption-recipients holds age1x, which nobody has confirmed',
+        next: 'compare it, then set encryption-confirmed to: x',
+      },
+    },
+    'blocked: option encryption-recipients holds age1x, which nobody has confirmed. Next: compare it, then set encryption-confirmed to: x; until then the last good options are in force',
+  ],
+  [
     'no destination',
     { destination: undefined },
     'blocked: the option destination is empty, nothing is kept. Next: juju config lb destination=/srv/backup (a directory that all units share), or juju integrate lb:s3-parameters s3-integrator',

@@ -3,6 +3,7 @@ import { factsWithout } from '../../src/core/cluster-facts.ts';
 import { isSecretOption, optionNames, options } from '../../src/core/settings.ts';
 import { actionsSchema, type Parameter } from '../packaging/actions-schema.ts';
 import { Refused } from '../juju/simulator/refused.ts';
+import { newAgeKey } from '../setup/age.ts';
 import { charmFiles, charmWorld, restoreId, type CharmWorld } from './charm-world.ts';
 
 const app = 'landscape-backup';
@@ -37,6 +38,9 @@ const badValues: Readonly<Record<string, readonly (string | number)[]>> = {
   's3-access-key': ['two words'],
   's3-secret-key': ['hunter2 with words'],
   's3-ca': ['no certificate'],
+  'encryption-recipients': ['age1', 'ssh-ed25519 AAAA'],
+  'encryption-confirmed': ['abc', 'QQQQQQQQQQQQQQQQ'],
+  'encryption-identity': ['hunter2', 'AGE-SECRET-KEY-1HUNTER2'],
   'wal-archiving': [],
   'wal-method': ['both', 'Stream'],
   'archive-timeout': [-1, 86_401],
@@ -80,6 +84,37 @@ describe('options', () => {
       for (const unit of world.model.unitsOf(app)) expect(world.model.statusOf(unit).status).toBe('active');
     },
   );
+
+  test('a recipient blocks every unit until its fingerprint is confirmed, or an identity is at hand to try it', async () => {
+    const world = await joined();
+    const before = state(world);
+    const key = newAgeKey();
+    world.model.config(app, { 'encryption-recipients': key.recipient });
+    await world.settle();
+    for (const unit of world.model.unitsOf(app)) {
+      const { status, message } = world.model.statusOf(unit);
+      expect(status).toBe('blocked');
+      expect(message).toContain(`option encryption-recipients holds ${key.recipient}, which nobody has confirmed`);
+      expect(message).toContain(`set encryption-confirmed to: ${key.fingerprint}`);
+    }
+    expect(state(world)).toEqual(before);
+
+    world.model.config(app, { 'encryption-confirmed': key.fingerprint });
+    await world.settle();
+    for (const unit of world.model.unitsOf(app)) expect(world.model.statusOf(unit).status).toBe('active');
+  });
+
+  test('an identity that is pasted where a recipient belongs is in no status', async () => {
+    const world = await joined();
+    const key = newAgeKey();
+    world.model.config(app, { 'encryption-recipients': key.identity });
+    await world.settle();
+    for (const unit of world.model.unitsOf(app)) {
+      const { message } = world.model.statusOf(unit);
+      expect(message).toContain('encryption-recipients');
+      expect(JSON.stringify(world.model.logOf(unit)) + message).not.toContain(key.identity.slice(16));
+    }
+  });
 
   test('a value of another type is refused by Juju itself', async () => {
     const world = await charmWorld();

@@ -1,3 +1,4 @@
+import type { Encryption } from '../../src/core/encryption.ts';
 import { createRepository, openRepository, type Repository } from '../../src/repository/repository.ts';
 import { MemoryDestination } from '../doubles/memory-storage.ts';
 import { faultyStorage, type Fault } from '../doubles/faulty-storage.ts';
@@ -11,15 +12,19 @@ export interface MemoryRepository {
   readonly objects: Map<string, Uint8Array>;
   /** Another process's view of it, with faults if wanted. */
   open(...script: Fault[]): Promise<Repository>;
+  /** Another machine's view of it, with its own keys. */
+  openWith(encryption: Encryption): Promise<Repository>;
 }
 
 /** Makes a fresh one. */
-export async function memoryRepository(): Promise<MemoryRepository> {
+export async function memoryRepository(encryption?: Encryption): Promise<MemoryRepository> {
   const destination = new MemoryDestination();
-  const { repository } = await createRepository(destination.open(), atThree);
+  const { repository } = await createRepository(destination.open(), atThree, encryption);
   return {
     repository,
     objects: destination.objects,
-    open: async (...script) => await openRepository(faultyStorage(destination.open(), script), repository.record.id),
+    open: async (...script) =>
+      await openRepository(faultyStorage(destination.open(), script), repository.record.id, encryption),
+    openWith: async (other) => await openRepository(destination.open(), repository.record.id, other),
   };
 }

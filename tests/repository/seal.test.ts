@@ -3,16 +3,29 @@ import fc from 'fast-check';
 import { zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { isFailure } from '../../src/core/failure.ts';
+import { plainKeys } from '../../src/repository/keys.ts';
 import {
+  compressedAs,
+  compressInOnePass,
   readSeal,
-  sealed,
-  sealInOnePass,
   sealOf,
   sealRoom,
   unsealed,
+  type CompressedBody,
   type ReadInto,
+  type Seal,
 } from '../../src/repository/seal.ts';
+import { storedChunks, storedForm } from '../../src/repository/stored-form.ts';
 import { bodyOf, bytes, noise } from '../storage/bytes.ts';
+
+function sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): AsyncIterable<Uint8Array> {
+  return storedForm(plainKeys, seal, compressedAs(plain, seal, level));
+}
+
+async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<CompressedBody> {
+  const { seal, chunks } = await compressInOnePass(read, length, level);
+  return { seal, chunks: [...(await storedChunks(plainKeys, seal, chunks))] };
+}
 
 async function store(plain: Uint8Array, level = 1): Promise<Buffer> {
   return await bytes(sealed(bodyOf(plain), await sealOf(bodyOf(plain)), level));

@@ -1,3 +1,4 @@
+import { dump } from 'js-yaml';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { archiveCommand } from '../../src/core/archiving-decision.ts';
 import { parseSettings } from '../../src/core/settings.ts';
@@ -31,6 +32,8 @@ export interface ArchivedClusterOptions extends ClusterOptions {
   readonly destination?: string;
   /** False: the cluster is known to the repository but sends it no WAL. */
   readonly archiving?: boolean;
+  /** The options of an encrypted repository. */
+  readonly encryption?: Readonly<Record<string, string>>;
 }
 
 /** Makes a machine with one such cluster. Call `becomeOwner()` first; `machine.destroy()` removes it all. */
@@ -49,7 +52,14 @@ export async function addArchivedCluster(
   machine: Machine,
   options: ArchivedClusterOptions = {},
 ): Promise<ArchivedCluster> {
-  const { name = 'main', destination = machine.destination, archiving = true, settings, ...rest } = options;
+  const {
+    name = 'main',
+    destination = machine.destination,
+    archiving = true,
+    encryption = {},
+    settings,
+    ...rest
+  } = options;
   const unit = unitFolder(machine.home, `${options.major ?? '15'}-${name}`);
   const archive = archiving
     ? { archive_mode: 'on', archive_command: archiveCommand(machine.runtime, unit.path).replaceAll("'", "''") }
@@ -61,10 +71,11 @@ export async function addArchivedCluster(
   const { repository } = await createRepository(
     await openDirectory(destination, { url, isShared: isSharedFolder }),
     new Date(),
+    parseSettings(encryption).encryption,
   );
   const ownerId = randomName(16);
   const place: Place = { systemIdentifier, incarnation: 1 };
-  await writeFile(settingsFile(machine.home), `destination: ${url}\n`);
+  await writeFile(settingsFile(machine.home), dump({ destination: url, ...encryption }), { mode: 0o640 });
   await mkdir(unit.path, { recursive: true, mode: 0o700 });
   await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url });
   await writeOwnerState(unit, { ownerId, ...place });

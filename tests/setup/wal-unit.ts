@@ -1,7 +1,9 @@
+import { dump } from 'js-yaml';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Owner } from '../../src/core/incarnation.ts';
+import { parseSettings } from '../../src/core/settings.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { isSharedFolder, type Place } from '../../src/repository/layout.ts';
@@ -67,8 +69,8 @@ export interface WalUnit {
   remove(): Promise<void>;
 }
 
-/** Makes such a unit. */
-export async function makeWalUnit(): Promise<WalUnit> {
+/** Makes such a unit; with options of encryption its repository is encrypted. */
+export async function makeWalUnit(encryption: Readonly<Record<string, string>> = {}): Promise<WalUnit> {
   const root = await mkdtemp(join(tmpdir(), 'lb-wal-'));
   // The machine's own clusters are none of these tests' business.
   process.env['PG_CLUSTER_CONF_ROOT'] = join(root, 'conf');
@@ -80,12 +82,12 @@ export async function makeWalUnit(): Promise<WalUnit> {
   await writeFile(join(dataDirectory, 'global', 'pg_control'), controlFile);
   const url = `file://${destination}`;
   const storage = await openDirectory(destination, { url, isShared: isSharedFolder });
-  const { repository } = await createRepository(storage, new Date());
+  const { repository } = await createRepository(storage, new Date(), parseSettings(encryption).encryption);
   const place: Place = { systemIdentifier: testIdentifier, incarnation: 1 };
   await claimIncarnation(repository, testIdentifier, 1, testOwner);
   const unit = unitFolder(home, '15-main');
   await mkdir(unit.path);
-  await writeFile(settingsFile(home), `destination: ${url}\n`);
+  await writeFile(settingsFile(home), dump({ destination: url, ...encryption }), { mode: 0o640 });
   await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url });
   await writeOwnerState(unit, { ownerId: testOwner.ownerId, ...place });
   const write = async (name: string, bytes: Uint8Array) => {

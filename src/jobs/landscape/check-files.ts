@@ -2,14 +2,15 @@ import { failed, passed, type Check, type CheckReport } from '../../core/check-r
 import { capturePaths } from '../../landscape/paths.ts';
 import { needLandscapeUnit } from '../../landscape/unit.ts';
 import { layout } from '../../repository/layout.ts';
-import { openRepository, type Repository } from '../../repository/repository.ts';
+import type { Repository } from '../../repository/repository.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { refuseUnmounted } from '../../system/mounts.ts';
 import { proveWriteOnce } from '../check-destination.ts';
-import { expectedRepository, openSettingsStorage } from '../job-context.ts';
+import { proveEncryption } from '../check-encryption.ts';
+import { openSettingsRepository, openSettingsStorage } from '../job-context.ts';
 import type { LandscapeContext } from './context.ts';
 
-const checkNames = ['destination', 'repository', 'write-once', 'landscape', 'secrets'] as const;
+const checkNames = ['destination', 'repository', 'encryption', 'write-once', 'landscape', 'secrets'] as const;
 type CheckName = (typeof checkNames)[number];
 
 /** Tries as root what keeping a Landscape unit's files needs. Faults are data: the walk goes on as far as it can. */
@@ -31,15 +32,17 @@ export async function checkFiles(context: LandscapeContext): Promise<CheckReport
     const repository = storage === undefined ? undefined : await openIn(context, storage, attempt);
     if (repository !== undefined) {
       const { model, application, unit } = context.identity;
-      await attempt('write-once', async () => [
-        true,
-        await proveWriteOnce(repository, `${layout.fileSets(model, application, unit)}probes/`, context.clock.now()),
-      ]);
+      const probes = `${layout.fileSets(model, application, unit)}probes/`;
+      const now = context.clock.now();
+      await attempt('encryption', async () => [true, await proveEncryption(repository, probes, now)]);
+      await attempt('write-once', async () => [true, await proveWriteOnce(repository, probes, now)]);
     }
     await attempt('landscape', async () => await look(context));
     await attempt('secrets', async () => [
       true,
-      'file sets hold service.conf, licence and keys in clear: who can read the destination can read them',
+      repository?.keys.isEncrypted === true
+        ? 'file sets hold service.conf, licence and keys, encrypted; names, sizes and SHA-256 of the files are readable'
+        : 'file sets hold service.conf, licence and keys in clear: who can read the destination can read them',
     ]);
   } finally {
     await storage?.close();
@@ -61,7 +64,7 @@ async function openIn(
   attempt: <T>(name: CheckName, work: () => Promise<readonly [T, string]>) => Promise<T | undefined>,
 ): Promise<Repository | undefined> {
   return await attempt('repository', async () => {
-    const repository = await openRepository(storage, await expectedRepository(context));
+    const repository = await openSettingsRepository(context, storage);
     return [repository, `${repository.record.id}, the one that is expected`];
   });
 }

@@ -25,8 +25,8 @@ export async function joinRepository(context: LandscapeContext, { join }: { read
     const expected = join ? settings.repository : await expectedRepository(context);
     const { repository, created } =
       join || expected !== undefined
-        ? { repository: await openRepository(storage, expected), created: false }
-        : await createRepository(storage, clock.now());
+        ? { repository: await openRepository(storage, expected, settings.encryption), created: false }
+        : await createRepository(storage, clock.now(), settings.encryption);
     await makePrivateFolder(unit.path);
     await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url: storage.url });
     return { id: repository.record.id, url: storage.url, created };

@@ -3,6 +3,7 @@ import { Failure } from '../../core/failure.ts';
 import type { KeptPlan } from '../../core/restore-plan.ts';
 import { servePlanSchema } from '../../core/restore-service.ts';
 import { servePlanFile } from '../../archiver/restore-wal.ts';
+import { forgetServedIdentities } from '../../archiver/served-identities.ts';
 import { archivingFile } from '../../postgres/archiving-file.ts';
 import { autoConfigurationFile } from '../../postgres/auto-configuration.ts';
 import { checkFound, readStartFile } from '../../postgres/fence.ts';
@@ -108,7 +109,8 @@ export async function putInService({ unit, patience = usualPatience }: RestoreCo
   });
 }
 
-/** From now on `restore-wal` serves no plan. */
+/** From now on `restore-wal` serves no plan, and nothing that was given to open it lies here. */
 export async function takeOutOfService({ unit }: Pick<RestoreContext, 'unit'>): Promise<void> {
   await removeFile(servePlanFile(unit));
+  await forgetServedIdentities(unit);
 }

@@ -10,6 +10,7 @@ import { beginRestore } from './begin-restore.ts';
 import { claimInPlan } from './claim-in-plan.ts';
 import { fillDirectories } from './fill-directories.ts';
 import { finishRestore } from './finish-restore.ts';
+import { keepIdentities } from './kept-identities.ts';
 import { moveAside } from './move-aside.ts';
 import { recover } from './recover.ts';
 import type { RestoreContext, RestoreRun } from './restore-context.ts';
@@ -102,6 +103,7 @@ function nothingNew(work: (run: RestoreRun) => Promise<void>): Stage {
 async function runStages(begun: RestoreRun): Promise<Restored> {
   let run = begun;
   if (hasReached(run.state.stage, 'abandon-clear')) throw leaving();
+  await keepIdentities(run.context);
   for (const [index, [stage, work]] of row.entries()) {
     if (hasReached(run.state.stage, stage) && run.state.stage !== stage) continue;
     if (run.context.signal?.aborted === true) throw new Failure('machine', 'the restore was stopped');

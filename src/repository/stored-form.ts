@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { Failure } from '../core/failure.ts';
+import { decrypt, encrypt, openAge, openFileKey } from './age.ts';
+import { firstStanza, headerLimit, type Stanza } from './age-header.ts';
+import type { Keys } from './keys.ts';
+import type { Repository } from './repository.ts';
+import { decompressed, readSeal, sealFrame, sealOf, sealSchema, unsealed, type Seal } from './seal.ts';
+import { parseJson } from '../system/files.ts';
+
+/** How the name of an encrypted object ends: what its name says is what it is. */
+export const ageSuffix = '.age';
+
+/** The first mark in the header of a sealed object: its seal, readable without a key. */
+const sealMark = 'landscape-backup-seal';
+
+/** What an encrypted object is behind its header, where it was made in memory: so it can be compared without a key. */
+interface Payload {
+  readonly length: number;
+  readonly sha256: string;
+}
+
+/**
+ * The stored form of a sealed object: its seal, readable without a key, then one zstd frame; where the repository is
+ * encrypted all of it is an age file of that frame.
+ */
+export async function* storedForm(
+  keys: Keys,
+  seal: Seal,
+  compressed: AsyncIterable<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  const recipients = keys.recipients();
+  if (recipients === undefined) {
+    yield sealFrame(seal);
+    yield* compressed;
+    return;
+  }
+  const { header, payload } = encrypt(compressed, recipients);
+  yield header([sealStanza(seal, undefined)]);
+  yield* payload;
+}
+
+/** The same for what is in memory anyway; `compressed` is emptied on the way, or all of it would be there twice. */
+export async function storedChunks(keys: Keys, seal: Seal, compressed: Uint8Array[]): Promise<readonly Uint8Array[]> {
+  const recipients = keys.recipients();
+  if (recipients === undefined) return [sealFrame(seal), ...compressed];
+  const source = async function* () {
+    for (let next = compressed.shift(); next !== undefined; next = compressed.shift()) yield next;
+  };
+  const { header, payload } = encrypt(source(), recipients);
+  const chunks: Uint8Array[] = [];
+  const hash = createHash('sha256');
+  let length = 0;
+  for await (const chunk of payload) {
+    chunks.push(chunk);
+    hash.update(chunk);
+    length += chunk.byteLength;
+  }
+  return [header([sealStanza(seal, { length, sha256: hash.digest('hex') })]), ...chunks];
+}
+
+/** The plain bytes of a sealed object; the stream fails unless they are those of its seal. */
+export async function* plainForm(
+  keys: Keys,
+  stored: AsyncIterable<Uint8Array>,
+  key: string,
+): AsyncIterable<Uint8Array> {
+  if (!key.endsWith(ageSuffix)) {
+    yield* unsealed(stored, key);
+    return;
+  }
+  const opened = await openAge(stored, key);
+  try {
+    const { seal } = sealIn(opened.header.stanzas[0], key);
+    yield* decompressed(decrypt(opened, keys.identities(), key), seal, key);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Reads the seal from the first bytes of a sealed object. */
+export function sealOfObject(first: Uint8Array, key: string): Seal {
+  if (!key.endsWith(ageSuffix)) return readSeal(first, key).seal;
+  return sealIn(firstStanza(Buffer.from(first.buffer, first.byteOffset, first.byteLength)), key).seal;
+}
+
+/**
+ * Reads an encrypted object to its end without a key, and compares it with what its seal tells of its encrypted bytes. Fails
+ * with `damaged` where they differ; one that was not made in memory tells only of its plain bytes.
+ */
+export async function compareEncrypted(stored: AsyncIterable<Uint8Array>, key: string): Promise<void> {
+  const { header, payload, close } = await openAge(stored, key);
+  try {
+    const told = sealIn(header.stanzas[0], key).payload;
+    const found = await sealOf(payload);
+    if (told === undefined || (told.length === found.length && told.sha256 === found.sha256)) return;
+    throw new Failure('damaged', `the object ${key} has other encrypted bytes than were stored`);
+  } finally {
+    await close();
+  }
+}
+
+function sealStanza({ length, sha256 }: Seal, payload: Payload | undefined): Stanza {
+  const told = payload === undefined ? [] : [String(payload.length), payload.sha256];
+  return { args: [sealMark, '1', String(length), sha256, ...told], body: new Uint8Array() };
+}
+
+function sealIn(
+  stanza: Stanza | undefined,
+  key: string,
+): { readonly seal: Seal; readonly payload: Payload | undefined } {
+  const [mark, format, length, sha256, payloadLength, payloadSha256, ...more] = stanza?.args ?? [];
+  if (mark !== sealMark || format !== '1' || more.length > 0) {
+    throw new Failure('damaged', `the object ${key} does not begin with its seal`);
+  }
+  const read = (lengthText: string | undefined, sha: string | undefined) =>
+    parseJson(
+      JSON.stringify({ format: 1, length: Number(lengthText), sha256: sha }),
+      sealSchema,
+      `the seal of the object ${key}`,
+    );
+  return {
+    seal: read(length, sha256),
+    payload: payloadLength === undefined ? undefined : read(payloadLength, payloadSha256),
+  };
+}
+
+/** How an object without a seal is called: by what it is where the repository is encrypted. */
+export function storedName({ isEncrypted }: Keys, name: string): string {
+  return isEncrypted ? name + ageSuffix : name;
+}
+
+/** Bytes that have no seal of their own, as one age file where the repository is encrypted. */
+export async function* encryptedForm(keys: Keys, plain: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const recipients = keys.recipients();
+  if (recipients === undefined) {
+    yield* plain;
+    return;
+  }
+  const { header, payload } = encrypt(plain, recipients);
+  yield header([]);
+  yield* payload;
+}
+
+/** The bytes that `encryptedForm` was given. `key` names the object or the first of its parts. */
+export async function* openedForm(
+  keys: Keys,
+  stored: AsyncIterable<Uint8Array>,
+  key: string,
+): AsyncIterable<Uint8Array> {
+  yield* keys.isEncrypted ? decrypt(await openAge(stored, key), keys.identities(), key) : stored;
+}
+
+/** Tries whether what is at hand opens an encrypted object. Fails as reading it would; reads no more than its beginning. */
+export async function proveObjectOpens({ keys, read }: Pick<Repository, 'keys' | 'read'>, key: string): Promise<void> {
+  const identities = keys.identities();
+  const { header, close } = await openAge(await read(key, { start: 0, end: headerLimit }), key);
+  await close();
+  openFileKey(header, identities, key);
+}
