@@ -12,6 +12,7 @@ import { localStanding } from './local-standing.ts';
 import { loadPlan } from './kept-plans.ts';
 import { checkMachine, measureRestore, type RestoreMeasurements } from './measure-restore.ts';
 import type { PlanContext, RestoreRequest } from './plan-context.ts';
+import { proveKeys } from './prove-keys.ts';
 import { decideDirectories } from './restore-places.ts';
 
 /** What became of a plan since it was printed. */
@@ -52,6 +53,7 @@ export async function confirmPlan(context: PlanContext, id: string): Promise<Con
   }
   const refusal = await refusalNow(context, catalogue, plan, backup);
   if (refusal !== undefined) return changed(refusal);
+  await proveKeys(context.repository, plan, backup);
   const measurements = await measureRestore(context, plan, backup);
   checkMachine(plan, measurements);
   return { stands: true, kept, backup, measurements };

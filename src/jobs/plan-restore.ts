@@ -19,6 +19,7 @@ import { checkMachine, measureRestore, type RestoreMeasurements } from './measur
 import type { PlanContext, RestoreRequest } from './plan-context.ts';
 import { planId } from './kept-plans.ts';
 import { planUnits } from './plan-units.ts';
+import { needKeys, proveKeys } from './prove-keys.ts';
 import { decideDirectories } from './restore-places.ts';
 
 /** A plan that has been made: nothing was changed for it. */
@@ -58,6 +59,7 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
   const catalogue = await readCatalogue(repository, systemIdentifier);
   const standing = judgeStanding(local, catalogue, request);
   const { incarnation, notes } = chooseIncarnation(catalogue, request.incarnation, local.owned?.incarnation);
+  needKeys(repository, request.inPlace || request.takeOver);
   const source = await findSource(context, catalogue, incarnation, request);
   const { backup } = source;
   checkVersion(context, backup, request);
@@ -67,7 +69,6 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
     notAfter: filesUntil(request.target, source),
     filesFrom: request.filesFrom ?? {},
   });
-  const claims = request.inPlace || request.takeOver ? nextIncarnation(catalogue.incarnations) : null;
   const plan: RestorePlan = {
     format: 1,
     repositoryId: repository.record.id,
@@ -90,7 +91,7 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
     service: serviceOf(context, systemIdentifier, source),
     settings: { raised: { ...settings.raised }, carried: { ...settings.carried } },
     credentials: request.credentials,
-    claims,
+    claims: request.inPlace || request.takeOver ? nextIncarnation(catalogue.incarnations) : null,
     units: [...files.units],
     notes: [
       ...files.notes,
@@ -102,6 +103,7 @@ export async function planRestore(context: PlanContext, request: RestoreRequest)
       ...(await protectionNote(context, systemIdentifier, source, incarnation.number, local.owned !== undefined)),
     ],
   };
+  await proveKeys(repository, plan, backup);
   const measurements = await measureRestore(context, plan, backup);
   checkMachine(plan, measurements);
   return { plan, id: planId(plan), backup, measurements };
