@@ -4,7 +4,9 @@
  */
 export const readmeText = `This directory, or this folder of a store, is a repository of landscape-backup.
 
-It can be restored without landscape-backup, with zstd, tar and PostgreSQL of the same major version.
+It can be restored without landscape-backup, with zstd, tar and PostgreSQL of the same major version. Where repository.json says
+"encryption": "age", what could be secret is encrypted in the age format (age-encryption.org), and you need the program age
+and an identity as well: a file with a line AGE-SECRET-KEY-1..., kept by whoever set this up. Nothing in here replaces it.
 Nothing in here is ever changed in place; copy files out, do not edit them.
 
 WHAT IS HERE
@@ -20,6 +22,10 @@ WHAT IS HERE
                                        rest of which was zero when it was stored
     wal/<timeline>/history/*.zst       timeline histories
   files/<model>/<application>/<unit>/<id>/files.tar.zst   configuration files
+
+Where it is encrypted, all of these but *.json and histories have ".age" in or at the end of their names: base.tar.zst.age.*,
+backup_manifest.age, *.zst.age. To look into one: age -d -i <identity file> <file> | zstd -dc. The parts of an archive are one
+age file only when they are put together. Length and SHA-256 of what is inside a *.zst.age stand in its header, readable.
 
 RESTORE BY HAND
 
@@ -40,17 +46,20 @@ in the file set that backup.json names.
     BACKUP=$LINE/base/<backup id>
     DATA=/path/to/the/empty/data/directory
     WAL=/path/to/an/empty/directory/with/room/for/all/WAL
+    OPEN=cat
+
+   Only if it is encrypted, OPEN='age -d -i /path/to/the/identity/file' instead of the last line.
 
 2. Unpack the data directory:
 
-    cat $BACKUP/base.tar.zst.* | zstd -dcq | tar -x -C $DATA
+    cat $BACKUP/base.tar.zst.* | $OPEN | zstd -dcq | tar -x -C $DATA
 
 3. Only if there are other archives, <oid>.tar.zst.*: for each of them, with a new and empty place of its own:
 
     OID=<oid>
     PLACE=/path/to/the/tablespace
     mkdir -m 0700 $PLACE
-    cat $BACKUP/$OID.tar.zst.* | zstd -dcq | tar -x -C $PLACE
+    cat $BACKUP/$OID.tar.zst.* | $OPEN | zstd -dcq | tar -x -C $PLACE
     sed -i "s|^$OID .*|$OID $PLACE|" $DATA/tablespace_map
 
 4. Remove settings that would archive into this repository again or point elsewhere:
@@ -59,7 +68,10 @@ in the file set that backup.json names.
 
 5. Only if backup.json says "withWal": false: bring the archived WAL within reach. It must print "complete":
 
-    find $LINE/wal -name '*.zst' -exec sh -ec 'for F; do zstd -dcq "$F" > "$0/$(basename "$F" .zst)"; done' $WAL {} + && echo complete
+    PLAIN='for F; do zstd -dcq "$F" > "$0/$(basename "$F" .zst)"; done'
+    AGE='for F; do '$OPEN' "$F" | zstd -dcq > "$0/$(basename "$F" .zst.age)"; done'
+    find $LINE/wal -name '*.zst' -exec sh -ec "$PLAIN" $WAL {} + &&
+    find $LINE/wal -name '*.zst.age' -exec sh -ec "$AGE" $WAL {} + && echo complete
 
    The end of a line may be the beginning of a segment. This makes a segment of the longest one, where no whole one is there:
 

@@ -1,7 +1,7 @@
 import { execa } from 'execa';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Backup } from '../../src/core/backup.ts';
 import { knownLength } from '../../src/archiver/stream-folder.ts';
 import { parseWalName } from '../../src/core/wal-name.ts';
@@ -9,25 +9,37 @@ import { takeBackup } from '../../src/jobs/backup.ts';
 import { layout } from '../../src/repository/layout.ts';
 import { storePart } from '../../src/repository/wal-parts.ts';
 import { listWal } from '../../src/repository/wal-store.ts';
+import { encryptionOptions, newAgeKey, type AgeKey } from '../setup/age.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner, type TestCluster } from '../setup/machine.ts';
 
 let archived: ArchivedCluster;
+/** What the reader opens an encrypted repository with. */
+let opening: Readonly<Record<string, string>> = {};
 
-beforeAll(async () => {
+beforeAll(() => {
   becomeOwner();
-  archived = await makeArchivedCluster();
+});
+
+afterEach(async () => {
+  opening = {};
+  await archived.machine.destroy();
+});
+
+async function makeArchived(key: AgeKey | undefined): Promise<void> {
+  archived = await makeArchivedCluster(key === undefined ? {} : { encryption: encryptionOptions([key]) });
+  if (key !== undefined) {
+    const path = join(archived.machine.root, 'kept-elsewhere.txt');
+    await writeFile(path, key.file, { mode: 0o600 });
+    opening = { OPEN: `'age -d -i ${path}'` };
+  }
   const place = join(archived.machine.root, 'data', 'space');
   await mkdir(place, { mode: 0o700 });
   await archived.server.sql(`CREATE TABLESPACE space LOCATION '${place}'`);
   await archived.server.sql(`
     CREATE TABLE here AS SELECT n, md5(n::text) AS t FROM generate_series(1, 5000) n;
     CREATE TABLE there TABLESPACE space AS SELECT n, md5(n::text) AS t FROM generate_series(1, 5000) n;`);
-});
-
-afterAll(async () => {
-  await archived.machine.destroy();
-});
+}
 
 /** The commands of each step, as they stand in the text that lies in the repository. */
 async function readSteps(): Promise<ReadonlyMap<number, readonly string[]>> {
@@ -76,6 +88,7 @@ async function restoreByHand(backup: Backup, name: string, target: { time?: stri
       BACKUP: `$LINE/base/${backup.id}`,
       DATA: data,
       WAL: wal,
+      ...opening,
     }),
     ...fill(steps.get(2), {}),
     ...spaces,
@@ -131,8 +144,12 @@ async function storeBeginning(segment: string): Promise<void> {
   }
 }
 
-describe('by hand, with cat, zstd, tar, psql and the README in the repository', () => {
+describe.each([
+  ['cat, zstd, tar, psql', undefined],
+  ['cat, age, zstd, tar, psql', newAgeKey()],
+])('by hand, with %s and the README in the repository', (_tools, key) => {
   test('a cluster comes back to the second before the disaster, and to the end', async () => {
+    await makeArchived(key);
     const backup = await takeBackup(backupContext(archived), { trigger: 'person' });
     const { server } = archived;
     await server.sql("INSERT INTO here VALUES (9001, 'later'); INSERT INTO there VALUES (9001, 'later')");
@@ -159,6 +176,7 @@ describe('by hand, with cat, zstd, tar, psql and the README in the repository', 
   });
 
   test('a backup with its own WAL comes back to its own end', async () => {
+    await makeArchived(key);
     const expected = await contents(archived.server);
     const backup = await takeBackup(backupContext(archived, { 'wal-archiving': false }), { trigger: 'person' });
     await archived.server.sql("INSERT INTO here VALUES (9002, 'after the backup')");
