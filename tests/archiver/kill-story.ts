@@ -4,8 +4,8 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { segmentName } from '../../src/core/wal-name.ts';
-import { walKey, walNameOfKey } from '../../src/repository/layout.ts';
-import { readWal } from '../../src/repository/wal-store.ts';
+import { walNameOfKey } from '../../src/repository/layout.ts';
+import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import { makeWalUnit, mebibyte, segmentBytes, type WalUnit } from '../setup/wal-unit.ts';
 
 const victims = ['front', 'node', 'group'] as const;
@@ -36,9 +36,14 @@ export interface KillStory {
  * Archives segments one after the other as PostgreSQL does, each killed at a random instant and then asked for again, and
  * holds after every kill that the destination has a whole object under the name or none.
  */
-export async function killArchiveWal(runtime: string, rounds: number, seed: number): Promise<KillStory> {
+export async function killArchiveWal(
+  runtime: string,
+  rounds: number,
+  seed: number,
+  encryption?: Readonly<Record<string, string>>,
+): Promise<KillStory> {
   const random = randomFrom(seed);
-  const at = await makeWalUnit();
+  const at = await makeWalUnit(encryption);
   let [killed, storedUnsaid] = [0, 0];
   try {
     let fullMs = 300;
@@ -122,7 +127,7 @@ async function orphansHaveEnded(runtime: string): Promise<void> {
 async function isWhole(at: WalUnit, name: string, bytes: Buffer, what: string): Promise<boolean> {
   if (!(await storedNames(at)).names.includes(name)) return false;
   const chunks: Uint8Array[] = [];
-  for await (const chunk of readWal(at.repository, walKey(at.place, name))) chunks.push(chunk);
+  for await (const chunk of readWal(at.repository, walKeyIn(at.repository, at.place, name))) chunks.push(chunk);
   if (!Buffer.concat(chunks).equals(bytes)) throw new Error(`${what}: ${name} is stored with other bytes`);
   return true;
 }

@@ -6,10 +6,10 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Backup } from '../../src/core/backup.ts';
 import { segmentEndingAt, segmentName, segmentOf } from '../../src/core/wal-name.ts';
-import { layout, walKey } from '../../src/repository/layout.ts';
+import { layout } from '../../src/repository/layout.ts';
 import { readParts } from '../../src/repository/parts.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { readWal } from '../../src/repository/wal-store.ts';
+import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import type { ArchivedCluster } from './archived-cluster.ts';
 
 /**
@@ -47,7 +47,7 @@ async function proveWal(repository: Repository, backup: Backup): Promise<void> {
   const { segmentSize, timeline } = backup;
   const last = segmentEndingAt(backup.stopLsn, segmentSize);
   for (let number = segmentOf(backup.startLsn, segmentSize); number <= last; number += 1) {
-    const key = walKey(backup, segmentName(timeline, number, segmentSize));
+    const key = walKeyIn(repository, backup, segmentName(timeline, number, segmentSize));
     for await (const _chunk of readWal(repository, key));
   }
 }
