@@ -3,6 +3,7 @@ import { Failure } from '../core/failure.ts';
 import { isPending, type Job } from '../core/job.ts';
 import { stepTeller } from '../core/job-text.ts';
 import { inJujuWords, jujuRun } from '../core/juju-words.ts';
+import { identityForJob } from '../hooks/given-identity.ts';
 import type { Snapshot } from '../hooks/snapshot.ts';
 import type { UnitMachine } from '../hooks/unit-machine.ts';
 import type { HookTools } from '../juju/hook-tools.ts';
@@ -52,8 +53,19 @@ const toldSchema = z.object({ text: z.string(), json: z.unknown() });
  * result then names it and the next command.
  */
 export async function followJob(call: ActionCall, argv: readonly string[]): Promise<ActionResult> {
-  const id = await call.machine.jobs.start(argv);
-  return await follow(call, id);
+  return await follow(call, await call.machine.jobs.start(argv));
+}
+
+/** The same for a verb that takes `--identity-file`: it is given what the parameter `identity` names. */
+export async function followOpening(call: ActionCall, argv: readonly string[]): Promise<ActionResult> {
+  const { tools, machine, snapshot } = call;
+  const given = await identityForJob(tools, snapshot.environment, givenIdentity(call));
+  return await follow(call, await machine.jobs.start([...argv, ...given.argv], { input: given.input }));
+}
+
+/** The parameter `identity`; empty where it was not given. */
+export function givenIdentity({ params }: ActionCall): string {
+  return z.string().catch('').parse(params['identity']);
 }
 
 /** Follows a job that runs already. */

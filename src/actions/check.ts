@@ -1,4 +1,4 @@
-import { followJob, joined, type Action } from './action.ts';
+import { followOpening, joined, type Action } from './action.ts';
 
 /** `check`: proves the chain of everything that this unit keeps. */
 export const check: Action = {
@@ -6,8 +6,8 @@ export const check: Action = {
   run: async (call) => {
     const { roles } = call.snapshot;
     const told = [];
-    if (roles.includes('postgresql')) told.push(await followJob(call, ['check']));
-    if (roles.includes('landscape')) told.push(await followJob(call, ['check-files']));
+    if (roles.includes('postgresql')) told.push(await followOpening(call, ['check']));
+    if (roles.includes('landscape')) told.push(await followOpening(call, ['check-files']));
     return joined(told);
   },
 };

@@ -9,7 +9,8 @@ import { restoreView, spokesman } from '../hooks/restore-stage.ts';
 import { siteOf, publishedFacts } from '../hooks/site-facts.ts';
 import {
   addresseeOf,
-  followJob,
+  followOpening,
+  givenIdentity,
   needDatabase,
   optionsOf,
   type Action,
@@ -63,7 +64,7 @@ export const restore: Action = {
 };
 
 function optionsAsParams({ params }: ActionCall): readonly string[] {
-  return optionsOf(params, ...planOptions, 'files-from').map((option) =>
+  return optionsOf(params, ...planOptions, 'files-from', 'identity').map((option) =>
     option.replace(/^--([a-z-]+)$/, '--$1=true').slice(2),
   );
 }
@@ -76,11 +77,15 @@ async function printPlan(call: ActionCall): Promise<ActionResult> {
   const filesFrom = String(params['files-from'] ?? '')
     .split(/\s+/)
     .filter((each) => each !== '');
-  return await followJob(call, [
+  const printed = await followOpening(call, [
     'restore',
     ...optionsOf(params, ...planOptions),
     ...filesFrom.map((each) => `--files-from=${each}`),
   ]);
+  const identity = givenIdentity(call);
+  if (identity === '') return printed;
+  // Who confirms has to name it once more: nothing of it is kept.
+  return { ...printed, text: printed.text.replaceAll(/ confirm=\w+/g, `$& identity=${identity}`) };
 }
 
 function underWay({ snapshot }: ActionCall, intent: Intent): Failure {
@@ -105,7 +110,7 @@ async function confirmed(call: ActionCall, id: string, without: readonly string[
       hint: 'Before the restore begins, make a new plan without the unit: remove it from the model.',
     });
   }
-  const { json } = await followJob(call, ['restore', '--check', `--confirm=${id}`]);
+  const { json } = await followOpening(call, ['restore', '--check', `--confirm=${id}`]);
   const checked = checkedSchema.safeParse(json);
   if (!checked.success) {
     throw new Failure('busy', `the plan ${id} is still being checked`, {
@@ -135,6 +140,7 @@ async function begin(call: ActionCall, id: string, plan: RestorePlan): Promise<A
     planner: environment.unit,
     attempt: 1,
     credentials: plan.credentials,
+    identity: givenIdentity(call) || null,
     units: [
       { unit: environment.unit, roles: [...roles], files: files.get(environment.unit) ?? null },
       ...others.map((unit) => ({ unit, roles: ['landscape' as const], files: files.get(unit) ?? null })),
@@ -190,6 +196,7 @@ async function goOn(call: ActionCall, open: Intent, without: readonly string[]):
     sequence: open.sequence + 1,
     attempt: open.attempt + 1,
     without: [...new Set([...open.without, ...without])],
+    identity: givenIdentity(call) || open.identity,
     at: machine.now(),
   };
   await write(call, next);

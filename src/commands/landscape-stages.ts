@@ -4,6 +4,7 @@ import { quiesce as bringToRest } from '../jobs/landscape/quiesce.ts';
 import type { FilesReport } from '../jobs/landscape/restore-files.ts';
 import { resume as goOn, type Resumed } from '../jobs/landscape/resume.ts';
 import { verifyFiles as compare } from '../jobs/landscape/verify-files.ts';
+import { identityFileOption, withIdentityFile } from './identity-file.ts';
 import { landscapeContext, planOf, planOption, withLandscapeRepository } from './landscape-context.ts';
 import type { Verb } from './program.ts';
 
@@ -15,9 +16,9 @@ export const landscapeCheck: Verb = {
   as: 'root',
   summary: 'stage of a restore: prove that it can be done on this Landscape unit',
   help: `Fetches and proves the plan's files, keeps them in root's own folder, and changes nothing else. ${mayRepeat}`,
-  options: [planOption],
+  options: [planOption, identityFileOption],
   run: async (root, options) => {
-    const context = await landscapeContext(root);
+    const context = await withIdentityFile(await landscapeContext(root), options);
     const plan = await planOf(context, options);
     const found = await withLandscapeRepository(context, async (open) => await checkLandscape(context, plan, open));
     return { text: checkedText(found), json: { landscapeCheck: found } };

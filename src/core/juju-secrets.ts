@@ -14,6 +14,12 @@ export type SecretAnswer =
 /** What Juju said, by the URI that it was asked with. */
 export type SecretAnswers = ReadonlyMap<string, SecretAnswer>;
 
+/** A secret by the URI that somebody named, and what Juju said of it, where it was asked. */
+interface NamedSecret {
+  readonly uri: string;
+  readonly answer: SecretAnswer | undefined;
+}
+
 /** Whose options they are, and by which Juju. */
 export interface SecretReader {
   readonly application: string;
@@ -34,7 +40,7 @@ export type Usable = { readonly ok: true; readonly config: CharmConfig };
 const uri = /^secret:(?:\/\/[0-9a-f-]{36}\/)?[0-9a-z]{20}$/;
 
 /** Users have secrets from Juju 3.3 on. */
-function hasUserSecrets(jujuVersion: string): boolean {
+export function hasUserSecrets(jujuVersion: string): boolean {
   const [major = 0, minor = 0] = jujuVersion.split('.').map((part) => Number.parseInt(part, 10));
   return major > 3 || (major === 3 && minor >= 3);
 }
@@ -43,6 +49,11 @@ function hasUserSecrets(jujuVersion: string): boolean {
 export function secretUris(config: CharmConfig, jujuVersion: string): readonly string[] {
   if (!hasUserSecrets(jujuVersion)) return [];
   return [...new Set(references(config).flatMap(([, value]) => (uri.test(value) ? [value] : [])))];
+}
+
+/** Tells whether a text is the URI of a secret as Juju prints it. */
+export function isSecretUri(text: string): boolean {
+  return uri.test(text);
 }
 
 /** The options that name a secret in place of holding one. */
@@ -68,41 +79,65 @@ export function withSecrets(config: CharmConfig, answers: SecretAnswers, reader:
 }
 
 function valueOf(name: string, value: string, answers: SecretAnswers, reader: SecretReader): string | Unusable {
-  const { application, jujuVersion } = reader;
+  const { application } = reader;
+  const set = (to: string) => `juju config ${application} ${name}=${to}`;
+  return takeFromSecret(
+    { what: `option ${name}`, key: name, otherwise: 'the value itself', set },
+    { uri: value, answer: answers.get(value) },
+    reader,
+  );
+}
+
+/** What is to come out of a secret, in the words of who named it. */
+interface Wanted {
+  readonly what: string;
+  /** The key in the secret. */
+  readonly key: string;
+  /** What may stand there in place of a secret. */
+  readonly otherwise: string;
+  /** What an operator types to name something else. */
+  readonly set: (to: string) => string;
+}
+
+/** One value of a secret by its URI and what Juju said of it, or why it can't be had. */
+export function takeFromSecret(
+  { what, key, otherwise, set }: Wanted,
+  { uri: named, answer = { is: 'unreadable', why: 'Juju was not asked' } }: NamedSecret,
+  { application, jujuVersion }: SecretReader,
+): string | Unusable {
   if (!hasUserSecrets(jujuVersion)) {
     return unusable(
-      `option ${name} is the URI of a secret, it must be the value itself: Juju ${jujuVersion} has no secrets of users, 3.3 has`,
-      `juju config ${application} ${name}=<the value itself>`,
+      `${what} is the URI of a secret, it must be ${otherwise}: Juju ${jujuVersion} has no secrets of users, 3.3 has`,
+      set(`<${otherwise}>`),
     );
   }
-  if (!uri.test(value)) {
+  if (!uri.test(named)) {
     return unusable(
-      `option ${name} is (secret), it must be secret:<id> as juju add-secret prints it, or a value that does not begin with secret:`,
-      `juju config ${application} ${name}=secret:<id>`,
+      `${what} is (secret), it must be secret:<id> as juju add-secret prints it, or a value that does not begin with secret:`,
+      set('secret:<id>'),
     );
   }
-  const answer = answers.get(value) ?? { is: 'unreadable', why: 'Juju was not asked' };
-  const is = `option ${name} is ${value}, it must be a secret`;
+  const is = `${what} is ${named}, it must be a secret`;
   switch (answer.is) {
     case 'not-granted':
-      return unusable(`${is} that is granted to ${application}`, `juju grant-secret ${value} ${application}`);
+      return unusable(`${is} that is granted to ${application}`, `juju grant-secret ${named} ${application}`);
     case 'missing':
       return unusable(
         `${is} of this model that is granted to ${application}, and there is none`,
-        `juju add-secret <name> ${name}#file=<path>, juju grant-secret <name> ${application}, juju config ${application} ${name}=secret:<id>`,
+        `juju add-secret <name> ${key}#file=<path>, juju grant-secret <name> ${application}, ${set('secret:<id>')}`,
       );
     case 'unreadable':
       return unusable(
-        `option ${name} is ${value}, and Juju could not be asked for it: ${answer.why}`,
+        `${what} is ${named}, and Juju could not be asked for it: ${answer.why}`,
         'wait; it is asked again within minutes',
       );
     case 'content': {
-      const text = answer.content[name];
+      const text = answer.content[key];
       if (text !== undefined) return text;
       const has = Object.keys(answer.content).sort().join(', ');
       return unusable(
-        `${is} with the key ${name}, and it has ${has === '' ? 'none' : `only ${has}`}`,
-        `juju update-secret ${value} ${name}#file=<path>, with all its other keys`,
+        `${is} with the key ${key}, and it has ${has === '' ? 'none' : `only ${has}`}`,
+        `juju update-secret ${named} ${key}#file=<path>, with all its other keys`,
       );
     }
   }

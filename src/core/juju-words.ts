@@ -1,3 +1,5 @@
+import { hasUserSecrets } from './juju-secrets.ts';
+
 /** Whom an operator talks to: commands differ between Juju 2.9 and 3. */
 export interface Addressee {
   /** `landscape-backup/0`. */
@@ -53,7 +55,8 @@ export function inJujuWords(text: string, to: Addressee): string {
     return jujuRun(to, action, ...paramsOf(options));
   });
   const application = to.unit.slice(0, to.unit.lastIndexOf('/'));
-  return commands.replaceAll(option, `juju config ${application} $1=$2`);
+  const identity = hasUserSecrets(to.jujuVersion) ? 'identity=secret:<id>' : 'identity=<path of the file on the unit>';
+  return commands.replaceAll('--identity-file=<file>', identity).replaceAll(option, `juju config ${application} $1=$2`);
 }
 
 /** `set restart-postgresql to true`. */

@@ -30,7 +30,12 @@ export interface StageJob {
   /** The same work in earlier attempts. */
   readonly earlier: readonly string[];
   readonly argv: readonly string[];
+  /** It opens what the repository holds, and takes what is needed for that. */
+  readonly opens: boolean;
 }
+
+/** The stages that read what is stored. */
+const opening: readonly SiteStage[] = ['check', 'database', 'files'];
 
 /** How the ids of all jobs of one run begin. */
 export function stageJobPrefix({ kind, run, planId }: Intent): string {
@@ -44,7 +49,7 @@ export function stageJobs(intent: Intent, stage: SiteStage, roles: readonly Role
     if (argv === undefined || !roles.includes(role) || !hasWork(stage, [role])) return [];
     const idOf = (attempt: number) => `${stageJobPrefix(intent)}${stage}-${attempt}-${role}`;
     const earlier = Array.from({ length: intent.attempt - 1 }, (_, index) => idOf(index + 1));
-    return [{ id: idOf(intent.attempt), earlier, argv }];
+    return [{ id: idOf(intent.attempt), earlier, argv, opens: opening.includes(stage) }];
   });
 }
 

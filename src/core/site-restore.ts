@@ -49,6 +49,8 @@ export const intentSchema = z.object({
   /** Grows when a person asks a failed restore to go on. */
   attempt: z.number().int().positive(),
   credentials: z.enum(['spare', 'production']),
+  /** Where every unit finds what opens an encrypted repository (`GivenIdentity`); never the identity itself. */
+  identity: z.string().nullable().default(null),
   units: z.array(unitShareSchema),
   /** Units that were lost and are left out, by a person's word. */
   without: z.array(z.string()),

@@ -30,7 +30,7 @@ export async function reconcile(
   await keepArchiver(tools, machine, snapshot);
   const facts = publishedFacts(snapshot);
   await machine.writeSite(siteOf(snapshot, facts, machine.now()));
-  const turn = await takeRestoreTurn(snapshot, machine);
+  const turn = await takeRestoreTurn(snapshot, tools, machine);
   const started = await startJobs(tools, machine, { ...snapshot, application }, settingsChanged, turn);
   await publish(tools, snapshot, application, facts, turn);
   await askForStore(tools, snapshot);

@@ -12,6 +12,8 @@ import {
   type SiteView,
 } from '../core/site-restore.ts';
 import { unitPlanSchema } from '../core/unit-plan.ts';
+import type { HookTools } from '../juju/hook-tools.ts';
+import { identityForJob } from './given-identity.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { UnitMachine } from './unit-machine.ts';
 
@@ -30,7 +32,11 @@ const mostSteps = 8;
  * Does this unit's part of the restore that the application's bag tells of, as far as the others allow it: looks at the jobs
  * that run, starts the next, and says what to publish. Never waits for a job.
  */
-export async function takeRestoreTurn(snapshot: Snapshot, machine: UnitMachine): Promise<RestoreTurn | undefined> {
+export async function takeRestoreTurn(
+  snapshot: Snapshot,
+  tools: HookTools,
+  machine: UnitMachine,
+): Promise<RestoreTurn | undefined> {
   const intent = currentIntent(snapshot);
   if (intent === undefined) return undefined;
   let own = snapshot.own.progress;
@@ -38,7 +44,7 @@ export async function takeRestoreTurn(snapshot: Snapshot, machine: UnitMachine):
     const step = nextStep(viewOf(snapshot, intent, own));
     const stage = step.is === 'begin' || step.is === 'running' ? step.stage : undefined;
     if (stage === undefined) return { intent, step, progress: own };
-    const next = await doStage(snapshot, machine, intent, stage);
+    const next = await doStage({ snapshot, tools, machine }, intent, stage);
     const said = next ?? own;
     if (said?.state !== 'finished') return { intent, step: nextStep(viewOf(snapshot, intent, said)), progress: said };
     own = said;
@@ -88,10 +94,15 @@ function viewOf({ environment, own, others }: Snapshot, intent: Intent, said: Pr
   return { intent, self: environment.unit, present: new Set([environment.unit, ...others.keys()]), progress };
 }
 
+interface Doing {
+  readonly snapshot: Snapshot;
+  readonly tools: HookTools;
+  readonly machine: UnitMachine;
+}
+
 /** Looks at a stage's jobs and starts the next one; `undefined` while an older job of this unit has to end first. */
 async function doStage(
-  { environment }: Snapshot,
-  machine: UnitMachine,
+  { snapshot: { environment }, tools, machine }: Doing,
   intent: Intent,
   stage: SiteStage,
 ): Promise<Progress | undefined> {
@@ -107,7 +118,11 @@ async function doStage(
     if (plan.success && wanted.length > 0)
       await machine.keepShare(intent.planId, { files: plan.data, credentials: intent.credentials });
     const { progress, start } = stageProgress(intent, stage, { wanted, known });
-    if (start !== undefined) await machine.jobs.start(start.argv, { id: start.id });
+    if (start !== undefined) {
+      const { id, argv, opens } = start;
+      const given = await identityForJob(tools, environment, (opens ? intent.identity : null) ?? '');
+      await machine.jobs.start([...argv, ...given.argv], { id, input: given.input });
+    }
     return progress;
   } catch (error) {
     const { run, kind, attempt } = intent;

@@ -44,7 +44,7 @@ export function makeKeys({ encryption }: Pick<RepositoryRecord, 'encryption'>, u
     identities: () => {
       if (asked.identities.length > 0) return open();
       throw new Failure('refused', `the repository at ${url} is encrypted, and no identity is at hand to open it`, {
-        hint: 'Put the identity (AGE-SECRET-KEY-1…) into the option encryption-identity, or give it to the command on the machine: --identity-file=<file>.',
+        hint: 'Give the identity to the same command: --identity-file=<file>; or put it (AGE-SECRET-KEY-1…) into the option encryption-identity.',
       });
     },
   };

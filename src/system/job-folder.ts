@@ -13,7 +13,8 @@ import {
   type JobStep,
 } from '../core/job.ts';
 import { Failure } from '../core/failure.ts';
-import { errorCode, readJson, syncDirectory, writeJson } from './files.ts';
+import { Secret } from '../core/secret.ts';
+import { errorCode, readJson, readText, removeFile, syncDirectory, writeAtomically, writeJson } from './files.ts';
 import { makePrivateFolder } from './home.ts';
 
 const resultSchema = z.unknown();
@@ -25,6 +26,11 @@ export interface JobFolder {
   /** Durable, with the folder itself, before this returns. */
   writeRequest(request: JobRequest): Promise<void>;
   readRequest(): Promise<JobRequest | undefined>;
+  /** Keeps what the verb will read from its standard input; before the request, so that no job is without what it was given. */
+  writeInput(input: Secret): Promise<void>;
+  /** Gives it out, once: it is gone from the disk before this returns. */
+  takeInput(): Promise<Secret | undefined>;
+  forgetInput(): Promise<void>;
   writeRunning(running: JobRunning): Promise<void>;
   readRunning(): Promise<JobRunning | undefined>;
   writeStep(step: JobStep): Promise<void>;
@@ -45,19 +51,36 @@ export function jobFolder(home: string, id: string): JobFolder {
   if (!jobIdPattern.test(id)) throw new Failure('usage', `"${id}" is not the id of a job`);
   const path = join(jobsFolder(home), id);
   const request = join(path, 'request.json');
+  const input = join(path, 'input');
   const running = join(path, 'running.json');
   const progress = join(path, 'progress.json');
   const result = join(path, 'result.json');
   const ended = join(path, 'ended.json');
+  const makeFolder = async () => {
+    await makePrivateFolder(jobsFolder(home));
+    await makePrivateFolder(path);
+  };
   return {
     path,
     log: join(path, 'log'),
     writeRequest: async (value) => {
-      await makePrivateFolder(jobsFolder(home));
-      await makePrivateFolder(path);
+      await makeFolder();
       await writeJson(request, jobRequestSchema, value);
     },
     readRequest: async () => await readJson(request, jobRequestSchema),
+    writeInput: async (value) => {
+      await makeFolder();
+      await writeAtomically(input, value.reveal());
+    },
+    takeInput: async () => {
+      const text = await readText(input);
+      if (text === undefined) return undefined;
+      await removeFile(input);
+      return new Secret(text);
+    },
+    forgetInput: async () => {
+      await removeFile(input);
+    },
     writeRunning: async (value) => await writeJson(running, jobRunningSchema, value),
     readRunning: async () => await readJson(running, jobRunningSchema),
     writeStep: async (value) => await writeJson(progress, jobStepSchema, value),

@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import { exitCodes, Failure } from '../core/failure.ts';
 import { jobFailureSchema, type JobEnded, type JobFailure, type JobRequest } from '../core/job.ts';
+import type { Secret } from '../core/secret.ts';
 import type { Clock } from './clock.ts';
 import { jobFolder, type JobFolder } from './job-folder.ts';
 import { readSteps, stepKeeper } from './job-steps.ts';
@@ -34,7 +35,7 @@ export async function runJob(context: JobRunContext, id: string): Promise<JobEnd
   const runner = await markOf(process.pid);
   if (runner === undefined) throw new Failure('machine', '/proc does not tell about this process');
   await folder.writeRunning({ format: 1, runner, verb: null });
-  const verb = startVerb(context, request);
+  const verb = startVerb(context, request, await folder.takeInput());
   const keeper = stepKeeper(folder);
   // Before anything is awaited: what nobody reads yet is thrown away.
   const heard = Promise.all([
@@ -66,11 +67,12 @@ async function refuseSecondRun(folder: JobFolder, id: string): Promise<void> {
   });
 }
 
-function startVerb({ home, program }: JobRunContext, { argv }: JobRequest): Running {
+function startVerb({ home, program }: JobRunContext, { argv }: JobRequest, input: Secret | undefined): Running {
   const [name = '', ...rest] = argv;
   // With the death signal a runner that is killed outright takes its verb along, as systemd would; there is one job, not two.
   const args = ['--pdeathsig', 'TERM', '--', ...program, name, '--home', home, '--format', 'both', ...rest];
-  return start('setpriv', args, { streamErrors: true, cwd: '/' });
+  const given = input === undefined ? {} : { input: input.reveal() };
+  return start('setpriv', args, { streamErrors: true, cwd: '/', ...given });
 }
 
 const resultLimit = 16 * 1024 * 1024;

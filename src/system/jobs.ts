@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, isFailure } from '../core/failure.ts';
-import { forgottenJobs, isPending, judgeJob, type Job, type JobRunning } from '../core/job.ts';
+import { forgottenJobs, isPending, judgeJob, type Job, type JobRequest, type JobRunning } from '../core/job.ts';
 import { jobId } from '../core/journal-record.ts';
+import type { Secret } from '../core/secret.ts';
 import type { Clock } from './clock.ts';
 import { randomName } from './files.ts';
 import { makePrivateFolder } from './home.ts';
@@ -12,17 +13,24 @@ import { takeLock, type Lock } from './lock.ts';
 export interface Jobs {
   /**
    * Starts a run of a verb and gives back its id. With an id of the caller's it may be called twice: what was asked for once
-   * is not started again, whatever has become of it.
+   * is not started again, whatever has become of it. `input` is what the verb reads from its standard input; it lies in the
+   * job's folder until somebody runs the job, or nobody will.
    *
    * Fails with `busy`, naming the job, while one of the same verb runs.
    */
-  start(argv: readonly string[], options?: { readonly id?: string }): Promise<string>;
+  start(argv: readonly string[], options?: JobOptions): Promise<string>;
   /** A job as it is now; `undefined` when nobody knows its id. */
   look(id: string): Promise<Job | undefined>;
   /** All jobs that are not forgotten, the newest first. */
   list(): Promise<readonly Job[]>;
   /** Asks a job to end, waits for that, ends it by force where it takes too long, and says what became of it. */
   stop(id: string): Promise<Job | undefined>;
+}
+
+/** How a job is started. */
+interface JobOptions {
+  readonly id?: string;
+  readonly input?: Secret | undefined;
 }
 
 /** How processes of jobs are started and asked for on a machine. */
@@ -44,7 +52,7 @@ export function makeJobs(home: string, runner: JobRunner, clock: Clock, stopPati
   return {
     look,
     list,
-    start: async (argv, { id } = {}) => {
+    start: async (argv, { id, input } = {}) => {
       const [verb] = argv;
       if (verb === undefined) throw new Failure('internal', 'a job without a verb');
       const lock = await lockStarts(home);
@@ -55,7 +63,14 @@ export function makeJobs(home: string, runner: JobRunner, clock: Clock, stopPati
         const other = jobs.find((job) => job.verb === verb && isPending(job));
         if (other !== undefined) throw busy(other);
         for (const old of forgottenJobs(jobs, keptJobs)) await forgetJob(home, old);
-        return await begin(home, runner, clock.now(), argv, id ?? jobId(verb, clock.now(), randomName(3)));
+        const startedAt = clock.now();
+        const request = {
+          format: 1 as const,
+          id: id ?? jobId(verb, startedAt, randomName(3)),
+          argv: [...argv],
+          startedAt,
+        };
+        return await begin(home, runner, request, input);
       } finally {
         await lock.release();
       }
@@ -73,14 +88,11 @@ export function makeJobs(home: string, runner: JobRunner, clock: Clock, stopPati
   };
 }
 
-async function begin(
-  home: string,
-  runner: JobRunner,
-  startedAt: Date,
-  argv: readonly string[],
-  id: string,
-): Promise<string> {
-  await jobFolder(home, id).writeRequest({ format: 1, id, argv: [...argv], startedAt });
+async function begin(home: string, runner: JobRunner, request: JobRequest, input: Secret | undefined): Promise<string> {
+  const { id } = request;
+  const folder = jobFolder(home, id);
+  if (input !== undefined) await folder.writeInput(input);
+  await folder.writeRequest(request);
   try {
     await runner.start(id);
   } catch (error) {
@@ -116,6 +128,8 @@ async function listAll(home: string, look: Jobs['look']): Promise<readonly Job[]
     try {
       const job = await look(id);
       if (job !== undefined) jobs.push(job);
+      // Killed before it could take what it was given: nobody will.
+      if (job !== undefined && !isPending(job)) await jobFolder(home, id).forgetInput();
     } catch (error) {
       // One that can't be read hides no other; who asks for it by its id is told.
       if (!isFailure(error, 'damaged')) throw error;

@@ -83,7 +83,7 @@ export function start(command: string, args: readonly string[], options: StartOp
   const toLog = logFile === undefined ? undefined : { file: logFile, append: true };
   const child = execa(command, args, {
     ...execaOptions(options),
-    stdin: options.keepInput === true ? 'pipe' : 'ignore',
+    ...inputOf(options),
     buffer: { stdout: false, stderr: toLog === undefined && options.streamErrors !== true },
     maxBuffer: outputLimit,
     ...(toLog === undefined ? {} : { stdout: toLog, stderr: toLog }),
@@ -112,6 +112,11 @@ export function start(command: string, args: readonly string[], options: StartOp
       child.stdin?.end();
     },
   };
+}
+
+function inputOf({ input, keepInput }: StartOptions) {
+  if (input !== undefined) return { input };
+  return { stdin: keepInput === true ? ('pipe' as const) : ('ignore' as const) };
 }
 
 /**

@@ -43,6 +43,7 @@ describe('a hint of the command becomes what an operator of Juju types', () => {
       'landscape-backup remove-old-files --confirm=abc removes them',
       'juju run landscape-backup/0 remove-old confirm=abc removes them',
     ],
+    ['Give the identity: --identity-file=<file>.', 'Give the identity: identity=secret:<id>.'],
     ['pg_ctlcluster 15 main start', 'pg_ctlcluster 15 main start'],
   ])('%s', (said, wanted) => {
     expect(inJujuWords(said, to)).toBe(wanted);

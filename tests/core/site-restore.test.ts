@@ -31,6 +31,7 @@ function intent(more: Partial<Intent> = {}): Intent {
     planner: 'b/0',
     attempt: 1,
     credentials: 'spare',
+    identity: null,
     units,
     without: [],
     ended: false,

@@ -30,6 +30,7 @@ const intent: Intent = {
   planner: 'lb/0',
   attempt: 1,
   credentials: 'spare',
+  identity: null,
   units: [],
   without: [],
   ended: false,

@@ -46,6 +46,8 @@ export class DoubleMachine {
   trouble: LocalFacts['trouble'];
   readonly shares = new Map<string, unknown>();
   readonly jobs: Job[] = [];
+  /** What jobs were given to read, by their ids. */
+  readonly inputs = new Map<string, string>();
   #number = 0;
   readonly verbs: Readonly<Record<string, Verb>>;
   readonly observer: Observer | undefined;
@@ -184,7 +186,7 @@ export class DoubleMachine {
 
   #jobs(): UnitMachine['jobs'] {
     return {
-      start: async (argv, { id } = {}) => {
+      start: async (argv, { id, input } = {}) => {
         const [verb = ''] = argv;
         if (id !== undefined && this.jobs.some((job) => job.id === id)) return id;
         const other = this.pending.find((job) => job.verb === verb);
@@ -206,6 +208,7 @@ export class DoubleMachine {
           failure: undefined,
         };
         this.jobs.push(job);
+        if (input !== undefined) this.inputs.set(made, input.reveal());
         this.observer?.started(this, job);
         return made;
       },

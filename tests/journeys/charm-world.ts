@@ -155,10 +155,10 @@ function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDi
             juju
               .unitsOf(application)
               .some((ours) => juju.unit(ours).principal?.name === unit && juju.unit(ours).started),
-          60,
+          180,
         );
       }
-      await until('our units know of each other what they are', async () => haveMet(juju, principals), 60);
+      await until('our units know of each other what they are', async () => haveMet(juju, principals), 180);
     },
     beside,
     get unit() {

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newAgeKey } from '../setup/age.ts';
 import type { LandscapeHost } from '../site/landscape-host.ts';
 import type { SiteMachine } from '../site/machine.ts';
 import { destination, makeCharmWorld, type CharmModel, type CharmWorld } from './charm-world.ts';
@@ -26,6 +27,10 @@ const given = {
   next: { 's3-access-key': 'planted-access-two', 's3-secret-key': 'planted/secret+two' },
   option: `-----BEGIN OPENSSH PRIVATE KEY-----\n${'cGxhbnRlZHByaXZhdGVrZXk'.repeat(3)}\n-----END OPENSSH PRIVATE KEY-----`,
 };
+
+/** What opens the repository: by choice in production's secret, and on the spare in one that only its restore names. */
+const key = newAgeKey();
+const identity = { 'encryption-identity': key.file };
 
 let world: CharmWorld;
 let production: CharmModel;
@@ -72,7 +77,7 @@ async function plantedSecrets(): Promise<readonly string[]> {
   expect(verifiers.flat().length).toBeGreaterThanOrEqual(4);
   const [, body = ''] = given.option.split('\n');
   const credentials = [given.first, given.wrong, given.next].flatMap((each) => Object.values(each));
-  return [...new Set([...texts, ...verifiers.flat(), ...credentials, body])];
+  return [...new Set([...texts, ...verifiers.flat(), ...credentials, body, key.identity.slice(16)])];
 }
 
 async function watchTitles(): Promise<void> {
@@ -108,11 +113,17 @@ function leaks(places: readonly { readonly where: string; readonly text: string 
   });
 }
 
-test('a whole life goes by, with its failures', { timeout: 600_000 }, async () => {
+test('a whole life goes by, with its failures', { timeout: 1_200_000 }, async () => {
   const [pg, ls] = [production.unit, production.beside('landscape-server/0')];
   const { juju } = production;
-  const uri = juju.addSecret('keys', given.first);
-  juju.config(application, { 's3-access-key': uri, 's3-secret-key': uri, 'sftp-private-key': given.option });
+  const uri = juju.addSecret('keys', { ...given.first, ...identity });
+  juju.config(application, {
+    's3-access-key': uri,
+    's3-secret-key': uri,
+    'sftp-private-key': given.option,
+    'encryption-identity': uri,
+    'encryption-recipients': key.recipient,
+  });
   for (const unit of [pg, ls]) await production.until(unit, /it must be a secret that is granted to/, 60);
   juju.grantSecret(uri, application);
   juju.updateStatus();
@@ -131,10 +142,10 @@ test('a whole life goes by, with its failures', { timeout: 600_000 }, async () =
   await act(production, ls, 'backup', { format: 'json' });
 
   // What is told of contents that break a rule is told without them, and the next ones arrive by themselves.
-  juju.updateSecret(uri, given.wrong);
+  juju.updateSecret(uri, { ...given.wrong, ...identity });
   await production.until(pg, /option s3-secret-key is \(secret\)/, 60);
   await act(production, pg, 'status');
-  juju.updateSecret(uri, given.next);
+  juju.updateSecret(uri, { ...given.next, ...identity });
   for (const unit of [pg, ls]) await production.until(unit, /^active/, 60);
 
   // A service.conf that can't be read holds its secrets on the very lines that are at fault.
@@ -150,12 +161,16 @@ test('a whole life goes by, with its failures', { timeout: 600_000 }, async () =
   await act(spare, there, 'restore', { confirm: 'no plan' });
   spare.juju.updateStatus(here);
   await spare.until(here, /not joined/, 60);
-  const plan = await act(spare, there, 'restore');
+  const held = spare.juju.addSecret('backup-key', identity);
+  spare.juju.grantSecret(held, application);
+  await act(spare, there, 'restore', { identity: key.identity.slice(0, 15) });
+  const plan = await act(spare, there, 'restore', { identity: held });
   const [, id = ''] = /confirm=(\w+)/.exec(JSON.stringify(plan)) ?? [];
-  await act(spare, there, 'restore', { confirm: id });
+  await act(spare, there, 'restore', { confirm: id, identity: held });
   await spare.until(there, /restored copy/, 120);
   await spare.until(here, /Landscape is paused/, 120);
   await spare.juju.run('landscape-server/0', 'resume');
+  spare.juju.config(application, { 'encryption-recipients': key.recipient, 'encryption-confirmed': key.fingerprint });
   await act(spare, there, 'take-over');
   await act(spare, there, 'status', { format: 'json' });
   await act(spare, here, 'remove-old', { confirm: 'no plan' });
@@ -171,7 +186,7 @@ test('what was planted is there to be found, so that finding nothing means somet
     const kept = await machine.run(['sh', '-c', `stat -c '%a %U:%G' ${path} && cat ${path}`]);
     // The group is that of the cluster's owner; where there is no cluster nobody but root gets in.
     expect(kept).toMatch(unit === production.unit ? /^640 root:postgres\n/ : /^640 root:root\n/);
-    expect(leaks([{ where: 'credentials', text: kept }]).length).toBe(3);
+    expect(leaks([{ where: 'credentials', text: kept }]).length).toBe(4);
   }
   expect(said.length).toBeGreaterThan(12);
   expect([...titles].some((title) => title.includes('landscape-backup'))).toBe(true);

@@ -13,8 +13,8 @@ const actions = Object.entries(actionsSchema.parse(load(text))).map(([name, acti
 /** What only the command line has. */
 const commandOnly: Readonly<Record<string, readonly string[]>> = {
   // The action checks by itself. The same confirm goes on; who has no Juju gives his word; a map of paths is typed on the machine that has them.
+  // Its identity is a secret of Juju's, too.
   restore: ['continue', 'other-units-stopped', 'tablespace-map', 'check', 'identity-file'],
-  // A file on the machine is for who is on the machine; all units of an application have the option encryption-identity.
   check: ['identity-file'],
   // The action looks itself where something is to be undone.
   'abandon-restore': ['if-begun', 'check'],

@@ -1,9 +1,10 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { isPending, type Job } from '../../src/core/job.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { childJobs } from '../../src/system/child-jobs.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { jobFolder } from '../../src/system/job-folder.ts';
@@ -71,6 +72,14 @@ test.each([
 ])('a verb that ends badly (%s) is told with its own words', async (verb, exitCode, failure) => {
   const id = await jobs.start([verb]);
   expect(await ended(id)).toMatchObject({ state: 'failed', exitCode, failure, result: undefined });
+});
+
+test('a verb reads what the job was given, which lies nowhere any more when it does; without it, it reads nothing', async () => {
+  const id = await jobs.start(['read'], { input: new Secret('planted identity\n') });
+  expect((await ended(id)).result).toEqual({ read: 'planted identity\n' });
+  expect(await readdir(jobFolder(home, id).path)).not.toContain('input');
+
+  expect((await ended(await jobs.start(['read']))).result).toEqual({ read: '' });
 });
 
 test('a verb that did its work and found something bad has a result and no failure', async () => {

@@ -41,6 +41,10 @@ if (verb === 'run-job') {
 } else if (verb === 'die') {
   process.stdout.write('{"half":');
   process.kill(process.pid, 'SIGKILL');
+} else if (verb === 'read') {
+  let text = '';
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += String(chunk);
+  tell({ read: text });
 } else if (verb === 'mute') {
   process.stderr.write('Error: something\n');
   process.exitCode = 1;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Failure } from '../../src/core/failure.ts';
+import { Secret } from '../../src/core/secret.ts';
 import { jobFolder } from '../../src/system/job-folder.ts';
 import { makeJobs, type JobRunner } from '../../src/system/jobs.ts';
 import { systemdJobs } from '../../src/system/systemd-jobs.ts';
@@ -131,6 +132,21 @@ test('what an interrupted start or forgetting left is no job, and is swept', asy
 
   const id = await jobs.start(['prune']);
   expect((await readdir(join(home, 'jobs'))).toSorted()).toEqual(['.start.lock', id]);
+});
+
+test('what a job is given lies there for nobody but root, as long as somebody may still run the job', async () => {
+  const { runner, alive } = idleRunner();
+  const jobs = makeJobs(home, runner, clock);
+  const id = await jobs.start(['restore'], { input: new Secret('planted identity') });
+  const path = join(jobFolder(home, id).path, 'input');
+  await jobs.list();
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+
+  // Killed before it could take it.
+  await jobFolder(home, id).writeRunning({ format: 1, runner: { pid: 1, startTime: 'x' }, verb: null });
+  alive.delete(id);
+  expect(await jobs.list()).toMatchObject([{ id, state: 'lost' }]);
+  await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
 test('a job that nobody can read hides no other, and is told to who asks for it', async () => {

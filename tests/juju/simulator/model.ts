@@ -222,6 +222,11 @@ export class Model {
     secretOf(this.state, uri).grants.add(this.#application(application));
   }
 
+  /** `juju revoke-secret`. */
+  revokeSecret(uri: string, application: string): void {
+    secretOf(this.state, uri).grants.delete(this.#application(application));
+  }
+
   /** What a job does with juju-exec: the charm runs a hook of a name of our own, when a step comes to it. */
   wake(unit: string, hook: string): void {
     this.events.wake(this.unit(unit), hook);
