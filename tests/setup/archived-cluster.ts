@@ -23,6 +23,8 @@ export interface ArchivedCluster {
   readonly repository: Repository;
   readonly place: Place;
   readonly ownerId: string;
+  /** The options of an encrypted repository. */
+  readonly encryption: Readonly<Record<string, string>>;
 }
 
 /** What a fixture may differ in. */
@@ -89,7 +91,7 @@ export async function addArchivedCluster(
     parent: null,
   });
   await server.start();
-  return { machine, server, cluster: await server.look(), unit, repository, place, ownerId };
+  return { machine, server, cluster: await server.look(), unit, repository, place, ownerId, encryption };
 }
 
 /** What a backup of such a cluster starts from; options of the settings file may be given. */

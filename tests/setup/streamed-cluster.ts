@@ -41,12 +41,14 @@ async function isHeld(path: string): Promise<boolean> {
 }
 
 /** What a job on this cluster starts from, with these options, which stand in the settings file as well. */
-export async function streamContext({ machine, server }: ArchivedCluster, options: Readonly<Record<string, unknown>>) {
-  const lines = Object.entries({ destination: machine.destination, ...options }).map(
-    ([name, value]) => `${name}: ${JSON.stringify(value)}\n`,
-  );
+export async function streamContext(
+  { machine, server, encryption }: ArchivedCluster,
+  options: Readonly<Record<string, unknown>>,
+) {
+  const all = { destination: machine.destination, ...encryption, ...options };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`);
   await writeFile(settingsFile(machine.home), lines.join(''));
-  return await jobContext(machine, server, options);
+  return await jobContext(machine, server, { ...encryption, ...options });
 }
 
 /** Brings a cluster to a method, as `run-due` does. */
