@@ -8,16 +8,16 @@ import type { ResidentStream } from './stream-source.ts';
 
 /** What was received before the stream ended, as on a primary that has become a standby, and is not stored yet. */
 export class Leftovers {
-  readonly #with: Pick<ResidentStream, 'unit' | 'source'>;
+  readonly #with: Pick<ResidentStream, 'unit' | 'source' | 'step'>;
   readonly #pause = new Backoff();
 
-  constructor(stream: Pick<ResidentStream, 'unit' | 'source'>) {
+  constructor(stream: Pick<ResidentStream, 'unit' | 'source' | 'step'>) {
     this.#with = stream;
   }
 
   /** Stores it and removes it. Call it while nobody receives. */
   async store(): Promise<void> {
-    const { unit, source } = this.#with;
+    const { unit, source, step } = this.#with;
     if (!this.#pause.isOver) return;
     const owner = await readOwnerState(unit);
     if (owner === undefined) return;
@@ -26,7 +26,7 @@ export class Leftovers {
     const destination = new StreamDestination(unit);
     try {
       const session = await destination.session(owner.incarnation, (await source()).dataDirectory);
-      if (session !== undefined) await new StreamPush(folder).retire(session);
+      if (session !== undefined) await new StreamPush(folder, step).retire(session);
       this.#pause.succeeded();
     } catch (error) {
       this.#pause.failed();

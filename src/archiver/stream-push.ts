@@ -12,6 +12,7 @@ import { checkWalFile } from './check-wal-file.ts';
 import { storeUnchanged, type StoreSession } from './push-wal.ts';
 import { forget, knownLength, newest, readReceived, type Unfinished } from './stream-folder.ts';
 import type { StreamLook } from './stream-source.ts';
+import type { StreamStep, StreamSteps } from './wal-steps.ts';
 
 /** As for a segment that is archived: 1 GiB through a slow network. */
 const pushLimitMs = 4 * 60_000;
@@ -22,6 +23,7 @@ const pausesPerPush = 20;
 /** Brings what was received to the repository, oldest first, with what is known of earlier rounds. */
 export class StreamPush {
   readonly #folder: string;
+  readonly #step: StreamSteps;
   readonly #stored = new Set<string>();
   /** The parts that are stored of the segments that are not finished. */
   readonly #parts = new Map<string, number[]>();
@@ -29,8 +31,9 @@ export class StreamPush {
   /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
   #late = 0;
 
-  constructor(folder: string) {
+  constructor(folder: string, step: StreamSteps) {
     this.#folder = folder;
+    this.#step = step;
   }
 
   /** Tells whether there is anything that the repository does not have yet and could be given now. */
@@ -47,15 +50,16 @@ export class StreamPush {
   async push(session: StoreSession): Promise<void> {
     if (this.#late > 0) throw new Failure('unavailable', 'the destination has not answered earlier requests yet');
     const { histories, finished } = await readReceived(this.#folder);
-    for (const name of histories) await this.#store(session, name, join(this.#folder, name.name));
+    for (const name of histories) await this.#store(session, name, join(this.#folder, name.name), 'history stored');
     for (const name of finished) {
-      await this.#store(session, name, join(this.#folder, name.name));
+      await this.#store(session, name, join(this.#folder, name.name), 'segment stored');
       await this.#sweepParts(session, name, Infinity);
     }
     // Again: the newest of those may have had no successor at the beginning.
     const now = await readReceived(this.#folder);
     const last = newest(now)?.segment.name;
-    for (const { name } of finished) if (name !== last && this.#stored.has(name)) await forget(this.#folder, name);
+    for (const { name } of finished)
+      if (name !== last && this.#stored.has(name)) await this.#forget(name, 'segment forgotten');
     for (const each of now.unfinished) {
       const isCurrent = each.segment.name === last;
       if (isCurrent && performance.now() < this.#partAfter) continue;
@@ -64,17 +68,17 @@ export class StreamPush {
       if (isCurrent && isStored)
         this.#partAfter = performance.now() + Math.max(shortestPauseMs, pausesPerPush * (performance.now() - began));
       // A beginning that goes no further: its timeline has ended, or the stream began anew further on.
-      if (!isCurrent) await forget(this.#folder, `${each.segment.name}.partial`);
+      if (!isCurrent) await this.#forget(`${each.segment.name}.partial`, 'beginning forgotten');
     }
   }
 
   /** Stores all that lies here, and removes it: the server goes another way than it did. */
   async retire(session: StoreSession): Promise<void> {
     const { finished, unfinished } = await readReceived(this.#folder);
-    for (const name of finished) await this.#store(session, name, join(this.#folder, name.name));
+    for (const name of finished) await this.#store(session, name, join(this.#folder, name.name), 'left stored');
     for (const each of unfinished) await this.#storePart(session, each);
-    for (const { name } of finished) if (this.#stored.has(name)) await forget(this.#folder, name);
-    for (const { segment } of unfinished) await forget(this.#folder, `${segment.name}.partial`);
+    for (const { name } of finished) if (this.#stored.has(name)) await this.#forget(name, 'left forgotten');
+    for (const { segment } of unfinished) await this.#forget(`${segment.name}.partial`, 'left forgotten');
   }
 
   /**
@@ -87,7 +91,8 @@ export class StreamPush {
     for (const text of [...there].sort()) {
       const name = readWalName(text);
       const isOnPath = name?.timeline === look.timeline || look.history.some(({ parent }) => parent === name?.timeline);
-      if (name?.kind === 'history' && isOnPath) await this.#store(session, name, join(walFolder, text));
+      if (name?.kind === 'history' && isOnPath)
+        await this.#store(session, name, join(walFolder, text), 'earlier stored');
     }
     const missing: SegmentName[] = [];
     const folders = new Map<string, ReadonlySet<string>>();
@@ -104,7 +109,7 @@ export class StreamPush {
     for (const name of missing.toReversed()) {
       const from = join(walFolder, name.name);
       try {
-        await this.#store(session, name, from);
+        await this.#store(session, name, from, 'earlier stored');
       } catch (error) {
         // Recycled since: it is not what its name says any more, and what is missing now is found as a hole.
         if (stateOf(from) !== undefined && !isFailure(error, 'refused', 'damaged')) throw error;
@@ -112,15 +117,20 @@ export class StreamPush {
     }
   }
 
-  async #store(session: StoreSession, name: WalName, path: string): Promise<void> {
+  async #store(session: StoreSession, name: WalName, path: string, step: StreamStep): Promise<void> {
     if (this.#stored.has(name.name)) return;
     const state = stateOf(path);
     if (state === undefined) return;
     await checkWalFile(path, name, session.owner.systemIdentifier);
     await this.#bounded(`storing ${name.name}`, storeUnchanged(session, name, path, state));
     if (!isSameState(state, stateOf(path))) return;
-    session.step('file stored');
+    this.#step(step);
     this.#stored.add(name.name);
+  }
+
+  async #forget(file: string, step: StreamStep): Promise<void> {
+    await forget(this.#folder, file);
+    this.#step(step);
   }
 
   async #bounded<T>(what: string, work: Promise<T>): Promise<T> {
@@ -161,7 +171,7 @@ export class StreamPush {
       if (stateOf(path) === undefined) return false;
       if (!isFailure(error, 'conflict')) throw error;
     }
-    session.step('file stored');
+    this.#step('beginning stored');
     this.#parts.set(segment.name, [...(this.#parts.get(segment.name) ?? []), length]);
     await this.#sweepParts(session, segment, length);
     return true;
@@ -173,6 +183,7 @@ export class StreamPush {
     const spent = known.filter((length) => length < below);
     if (spent.length === 0) return;
     await removeParts(repository, owner, segment, spent);
+    this.#step('beginnings swept');
     const left = known.filter((length) => length >= below);
     if (left.length === 0) this.#parts.delete(segment.name);
     else this.#parts.set(segment.name, left);

@@ -1,6 +1,7 @@
 import type { Lsn } from '../core/lsn.ts';
 import type { TimelineSwitch } from '../core/timeline.ts';
 import type { ResidentArchiver } from './resident.ts';
+import type { StreamSteps } from './wal-steps.ts';
 
 /** Where a server is that WAL is streamed from. */
 export interface StreamLook {
@@ -34,4 +35,5 @@ export interface StreamSource {
 export type ResidentStream = Pick<ResidentArchiver, 'unit' | 'clock' | 'signal' | 'say'> & {
   /** The server as it is now; asked anew whenever receiving begins. */
   readonly source: () => Promise<StreamSource>;
+  readonly step: StreamSteps;
 };

@@ -41,7 +41,7 @@ class Stream {
     this.#with = stream;
     this.#marker = marker;
     this.folder = streamFolder(stream.unit, marker.incarnation);
-    this.#push = new StreamPush(this.folder);
+    this.#push = new StreamPush(this.folder, stream.step);
     this.#destination = new StreamDestination(stream.unit);
   }
 
@@ -82,9 +82,11 @@ class Stream {
       return look.why ?? 'there is no slot to stream from';
     }
     await makePrivateFolder(this.folder);
+    this.#with.step('folder made');
     const first = await this.#prepare(look, segmentOf(look.slotLsn, look.segmentSize));
     if (this.#earlier === undefined || this.#earlier.first !== first) this.#earlier = { look, first };
     const receiver = await source.receive(this.#marker.slot, this.folder);
+    this.#with.step('receiving');
     const receiving: Receiving = { receiver, since: performance.now(), said: undefined };
     void receiver.ended.then(({ stderr }) => {
       receiving.said = stderr.trim().split('\n').at(-1) ?? '';
@@ -116,8 +118,10 @@ class Stream {
     if (
       !left.unfinished.some(({ segment }) => segment.name === name) &&
       !left.finished.some((each) => each.name === name)
-    )
+    ) {
       await seed(this.folder, name);
+      this.#with.step('begun');
+    }
     return slotSegment;
   }
 
@@ -149,12 +153,14 @@ class Stream {
       await this.#push.push(session);
       this.#pushing.succeeded();
       await noteArchiveSuccess(this.#with.unit, this.#with.clock.now());
+      this.#with.step('success noted');
     } catch (error) {
       this.#destination.close();
       this.#source = undefined;
       this.#pushing.failed();
       const oldest = (await readReceived(this.folder)).finished[0]?.name ?? 'the WAL stream';
       await noteArchiveFailure(this.#with.unit, oldest, error, this.#with.clock.now());
+      this.#with.step('failure noted');
       throw error;
     }
   }

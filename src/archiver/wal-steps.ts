@@ -17,3 +17,24 @@ export const walSteps = [
 
 type WalStep = (typeof walSteps)[number];
 export type WalSteps = (step: WalStep) => void;
+
+/** The same of a stream. */
+export const streamSteps = [
+  'failure noted',
+  'folder made',
+  'begun',
+  'receiving',
+  'earlier stored',
+  'history stored',
+  'segment stored',
+  'segment forgotten',
+  'beginning stored',
+  'beginnings swept',
+  'beginning forgotten',
+  'left stored',
+  'left forgotten',
+  'success noted',
+] as const;
+
+export type StreamStep = (typeof streamSteps)[number];
+export type StreamSteps = (step: StreamStep) => void;

@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     say,
   });
   const source = async () => streamSource(await cluster());
-  await Promise.all([archiving, runStream({ unit, clock, signal, say, source })]);
+  await Promise.all([archiving, runStream({ unit, clock, signal, say, source, step: () => undefined })]);
   await lock.release();
 }
 

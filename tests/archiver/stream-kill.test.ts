@@ -1,0 +1,110 @@
+import { readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { newest, readReceived } from '../../src/archiver/stream-folder.ts';
+import { streamSteps } from '../../src/archiver/wal-steps.ts';
+import { readArchiveState } from '../../src/system/archive-state.ts';
+import { segmentName } from '../../src/core/wal-name.ts';
+import { removeStreamMarker } from '../../src/system/stream-marker.ts';
+import { mebibyte } from '../setup/wal-unit.ts';
+import { until } from '../setup/wait.ts';
+import { timelineAt, written } from './stream-server.ts';
+import { makeStreamUnit, type StreamUnit } from './stream-unit.ts';
+
+let at: StreamUnit;
+
+afterEach(async () => {
+  await at.remove();
+});
+
+/** The slot is in segment 5, a standby was promoted in the middle of 7, and the server writes in 9. */
+const promoted = { promotedAt: 7.5 * mebibyte, slotLsn: 5.25 * mebibyte, lsn: 9.5 * mebibyte };
+
+async function untilStored(first: number, end?: number): Promise<void> {
+  const below = end ?? (await at.server.state()).lsn;
+  await until(
+    `all from ${first} on is stored`,
+    async () => (await at.missing(first, below, 'stored')).length === 0,
+    90,
+  );
+}
+
+async function isEmpty(): Promise<boolean> {
+  return newest(await readReceived(at.folder)) === undefined;
+}
+
+test.for(streamSteps)('a stream that is killed at "%s" goes on without a hole', async (step) => {
+  at = await makeStreamUnit(promoted);
+  for (let number = 3; number < 9; number += 1) {
+    const timeline = timelineAt(promoted, number);
+    await at.write(segmentName(timeline, number, mebibyte), written(promoted, timeline, number));
+  }
+  await at.mark();
+  let first = 3;
+  if (step.startsWith('left')) {
+    // What a stream has received and not stored, as when the destination was away while a primary became a standby.
+    const receiver = await at.server.source().receive('test', at.folder);
+    await until('it is received', async () => (await at.server.state()).slotLsn === promoted.lsn);
+    receiver.kill('SIGKILL');
+    await receiver.ended;
+    await removeStreamMarker(at.unit);
+    first = 5;
+  }
+  if (step === 'failure noted') await rename(at.destination, `${at.destination}.away`);
+
+  expect(await at.startAndDie(step)).toBe('SIGKILL');
+
+  if (step === 'failure noted') await rename(`${at.destination}.away`, at.destination);
+  // What lies before the slot's segment the server gives nobody again.
+  const { slotLsn } = await at.server.state();
+  expect(await at.missing(5, slotLsn - (slotLsn % mebibyte), 'anywhere')).toEqual([]);
+  const next = at.start();
+  try {
+    await untilStored(first, first === 5 ? promoted.lsn : undefined);
+    if (first === 5) await until('the folder is empty', isEmpty);
+    else await until('archiving works', async () => (await readArchiveState(at.unit))?.state !== 'failing');
+  } finally {
+    await next.stop();
+  }
+});
+
+test('a stream whose slot has WAL that was received before begins with it and not anew', async () => {
+  at = await makeStreamUnit({ ...promoted, promotedAt: null });
+  await at.mark();
+  const first = at.start();
+  await untilStored(5);
+  await first.stop();
+  await at.server.write(12.25 * mebibyte);
+
+  const second = at.start();
+  try {
+    await until('what came is stored', async () => (await at.missing(5, 12.25 * mebibyte, 'stored')).length === 0);
+  } finally {
+    await second.stop();
+  }
+  expect(await readdir(at.folder)).not.toContain('000000010000000000000005');
+});
+
+/** What changes something that outlives the process, and the name of the step that has to come after it. */
+const durable =
+  /(?<!#|function )\b(seed|forget|makePrivateFolder|noteArchive\w+|removeParts|storePart|storeUnchanged)\(/;
+
+test('everything durable that a stream does is followed by a step at which it can be killed', async () => {
+  const folder = join(import.meta.dirname, '..', '..', 'src', 'archiver');
+  const files = (await readdir(folder)).filter((file) => /^stream(?!-folder).*\.ts$/.test(file));
+  const without: string[] = [];
+  let seen = 0;
+  for (const file of files) {
+    const lines = (await readFile(join(folder, file), 'utf8')).split('\n');
+    for (const [index, line] of lines.entries()) {
+      if (!durable.test(line)) continue;
+      seen += 1;
+      const after = lines.slice(index + 1, index + 13);
+      const end = after.findIndex((each) => durable.test(each) || /^ {2}\}$/.test(each));
+      if (!after.slice(0, end).some((each) => each.includes('step(') || each.includes('Step(')))
+        without.push(`${file}: ${line.trim()}`);
+    }
+  }
+  expect(seen).toBeGreaterThanOrEqual(8);
+  expect(without).toEqual([]);
+});
