@@ -60,6 +60,8 @@ export class StreamPush {
     const last = newest(now)?.segment.name;
     for (const { name } of finished)
       if (name !== last && this.#stored.has(name)) await this.#forget(name, 'segment forgotten');
+    // Finished in between: the line is stored in its order, so that what is stored has no gap at any time.
+    if ([...now.histories, ...now.finished].some(({ name }) => !this.#stored.has(name))) return;
     for (const each of now.unfinished) {
       const isCurrent = each.segment.name === last;
       if (isCurrent && performance.now() < this.#partAfter) continue;

@@ -1,12 +1,15 @@
-import { readdir, readFile, rename } from 'node:fs/promises';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { newest, readReceived } from '../../src/archiver/stream-folder.ts';
+import { StreamPush } from '../../src/archiver/stream-push.ts';
 import { streamSteps } from '../../src/archiver/wal-steps.ts';
+import { listWal } from '../../src/repository/wal-store.ts';
 import { readArchiveState } from '../../src/system/archive-state.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import { removeStreamMarker } from '../../src/system/stream-marker.ts';
-import { mebibyte } from '../setup/wal-unit.ts';
+import { mebibyte, testOwner } from '../setup/wal-unit.ts';
 import { until } from '../setup/wait.ts';
 import { timelineAt, written } from './stream-server.ts';
 import { makeStreamUnit, type StreamUnit } from './stream-unit.ts';
@@ -84,6 +87,36 @@ test('a stream whose slot has WAL that was received before begins with it and no
   }
   expect(await readdir(at.folder)).not.toContain('000000010000000000000005');
 });
+
+test('the beginning of a segment is not stored before what was finished in between', async () => {
+  at = await makeStreamUnit({ ...promoted, promotedAt: null });
+  const state = await at.server.state();
+  const name = (number: number) => segmentName(1, number, mebibyte);
+  const place = async (number: number, end = '') => {
+    await writeFile(join(at.folder, name(number) + end), written(state, 1, number));
+  };
+  await mkdir(at.folder, { recursive: true });
+  await place(7);
+  await place(8, '.partial');
+  const push = new StreamPush(at.folder, (step) => {
+    if (step !== 'segment stored' || !existsSync(join(at.folder, `${name(8)}.partial`))) return;
+    renameSync(join(at.folder, `${name(8)}.partial`), join(at.folder, name(8)));
+    writeFileSync(join(at.folder, `${name(9)}.partial`), written(state, 1, 9));
+  });
+  const owner = { ownerId: testOwner.ownerId, ...at.place };
+  const session = { repository: at.repository, owner, level: 1, step: () => undefined };
+
+  await push.push(session);
+  expect(await storedNames()).toEqual([name(7)]);
+  await push.push(session);
+  expect(await storedNames()).toEqual([name(7), name(8), expect.stringContaining(name(9))]);
+});
+
+async function storedNames(): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const name of listWal(at.repository, at.place)) names.push(name);
+  return names.sort();
+}
 
 /** What changes something that outlives the process, and the name of the step that has to come after it. */
 const durable =

@@ -84,8 +84,9 @@ export async function storedEnd({ repository, place }: ArchivedCluster): Promise
   const names: string[] = [];
   for await (const name of listWal(repository, place)) names.push(name);
   const index = [...indexWal(names, mebibyte).timelines.values()].at(-1);
-  const whole = (index?.runs.at(-1)?.last ?? -1) + 1;
-  const part = index?.parts.at(-1);
+  if (index === undefined || (index.timeline > 1 && !index.hasHistory)) return 0n;
+  const whole = (index.runs.at(-1)?.last ?? -1) + 1;
+  const part = index.parts.at(-1);
   const end = part !== undefined && part.segment >= whole ? part.segment * mebibyte + part.length : whole * mebibyte;
   return BigInt(end);
 }
