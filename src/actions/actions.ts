@@ -2,6 +2,7 @@ import { abandonRestore } from './abandon-restore.ts';
 import type { Action } from './action.ts';
 import { backup } from './backup.ts';
 import { check } from './check.ts';
+import { copyRepository } from './copy-repository.ts';
 import { createRestorePoint } from './create-restore-point.ts';
 import { init } from './init.ts';
 import { listBackups } from './list-backups.ts';
@@ -21,6 +22,7 @@ export const actions: readonly Action[] = [
   init,
   check,
   prune,
+  copyRepository,
   createRestorePoint,
   takeOver,
   status,

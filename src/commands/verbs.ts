@@ -6,6 +6,7 @@ import { checkFiles } from './check-files.ts';
 import { check } from './check.ts';
 import { clusterFacts } from './cluster-facts.ts';
 import { configure } from './configure.ts';
+import { copyRepository } from './copy-repository.ts';
 import { createRestorePoint } from './create-restore-point.ts';
 import { facts } from './facts.ts';
 import { initFiles } from './init-files.ts';
@@ -39,6 +40,7 @@ export const verbs: readonly Verb[] = [
   backup,
   createRestorePoint,
   prune,
+  copyRepository,
   takeOver,
   runDue,
   configure,

@@ -1,0 +1,244 @@
+import { backupSchema, type Part } from '../core/backup.ts';
+import { Failure, isFailure } from '../core/failure.ts';
+import { AtOnce } from '../system/at-once.ts';
+import { isProvable, proven, readToEnd } from './copy-check.ts';
+import { compareListings, copyClass, folderOf, incarnationOf, recordFolder } from './copy-order.ts';
+import { lookAtCopy, markCopy, openCopy } from './copy-state.ts';
+import { copyAppended, copyClaim, proveSame, smallObject, type Sides } from './copy-taken.ts';
+import { layout } from './layout.ts';
+
+/** What a copy came to. */
+export interface Copied {
+  readonly storedObjects: number;
+  readonly storedBytes: number;
+  /** How many objects of the copy were read back and compared. */
+  readonly readBack: number;
+  /** It was not whole before. */
+  readonly isNew: boolean;
+}
+
+/** Told what is being done, and how many bytes of it are done. */
+export interface CopyWatch {
+  readonly signal: AbortSignal;
+  copied(bytes: number): void;
+  readBack(bytes: number): void;
+}
+
+/** What is larger goes alone, so that memory is that of one. */
+const smallBytes = 8 * 1024 * 1024;
+const mostAtOnce = 4;
+/** So many objects may come while the last round goes on: what archiving adds is for the next copy, or the next owner. */
+const fewObjects = 16;
+const mostRounds = 10;
+
+/**
+ * Copies a repository to another place, while it is written to and pruned. May be killed at any moment and run again.
+ *
+ * Claims go first, then data, then the records that make data count, and `repository.json` last of all: before it nothing
+ * opens the copy. Each object's bytes are proven on the way as far as anything says what they must be; a copy that was not
+ * whole before is read back as well. Fails with `damaged` where the original is, with `conflict` where the copy has something
+ * else under a name, and then the copy stays what it was: unusable, or as good as before.
+ */
+export async function copyRepository(sides: Sides, watch: CopyWatch): Promise<Copied> {
+  const isNew = (await lookAtCopy(sides.original, sides.copy)) !== 'whole';
+  if (isNew) await markCopy(sides);
+  const run = new CopyRun(sides, watch);
+  for (let round = 1; round <= mostRounds; round += 1) {
+    const before = run.storedObjects;
+    await run.round();
+    // The first finds what was there when it began; the second proves it, and brings what came meanwhile.
+    if (round > 1 && run.storedObjects - before <= fewObjects) break;
+  }
+  run.failIfDamaged();
+  const readBack = isNew ? await run.readBack() : 0;
+  await openCopy(sides);
+  return { storedObjects: run.storedObjects, storedBytes: run.storedBytes, readBack, isNew };
+}
+
+class CopyRun {
+  readonly #sides: Sides;
+  readonly #watch: CopyWatch;
+  readonly #damaged = new Map<string, Failure>();
+  /** What the records say of the stored bytes of base backups. */
+  readonly #parts = new Map<string, Part>();
+  storedObjects = 0;
+  storedBytes = 0;
+
+  constructor(sides: Sides, watch: CopyWatch) {
+    this.#sides = sides;
+    this.#watch = watch;
+  }
+
+  /** Brings over everything that is in the original when it begins. */
+  async round(): Promise<void> {
+    const claimed = await this.#claims();
+    const isWanted = (key: string): boolean => {
+      const incarnation = incarnationOf(key);
+      return incarnation === undefined || claimed.has(incarnation);
+    };
+    // Listed before the data: what they speak of was there before them.
+    const records: string[] = [];
+    for await (const { key } of this.#sides.original.storage.list('')) {
+      if (['record', 'appended'].includes(copyClass(key)) && isWanted(key)) records.push(key);
+    }
+    const folders = await this.#readRecords(records);
+    await this.#data((key) => isWanted(key) && folders.has(recordFolder(key) ?? ''));
+    for (const key of records) await this.#record(key);
+  }
+
+  failIfDamaged(): void {
+    const [first] = this.#damaged.values();
+    if (first === undefined) return;
+    const more = this.#damaged.size === 1 ? '' : `, and ${this.#damaged.size - 1} more objects`;
+    throw new Failure('damaged', `${first.message}${more}; all else was copied`, {
+      hint: 'Look for disk errors at the original. Move what is damaged aside there, then run the same copy again.',
+      cause: first,
+    });
+  }
+
+  /** Reads all of the copy whose bytes anything proves; says how many objects those are. */
+  async readBack(): Promise<number> {
+    const { copy } = this.#sides;
+    let [objects, bytes] = [0, 0];
+    const several = new AtOnce(mostAtOnce);
+    for await (const { key, sizeBytes } of copy.list('')) {
+      const part = this.#parts.get(key);
+      if (!isProvable(key, part)) continue;
+      this.#failIfStopped();
+      await several.begin(async () => {
+        await this.#prove(key, part);
+        objects += 1;
+        bytes += sizeBytes;
+        this.#watch.readBack(bytes);
+      });
+    }
+    await several.end();
+    return objects;
+  }
+
+  async #prove(key: string, part: Part | undefined): Promise<void> {
+    const { copy } = this.#sides;
+    try {
+      await readToEnd(proven(await copy.get(key), key, part));
+    } catch (error) {
+      if (!isFailure(error, 'damaged')) throw error;
+      throw new Failure('damaged', `${error.message}, at ${copy.url}`, {
+        hint: `Look for disk errors there. Remove ${key} from the copy, then run the same copy again.`,
+        cause: error,
+      });
+    }
+  }
+
+  async #claims(): Promise<ReadonlySet<string>> {
+    const { original } = this.#sides;
+    const claimed = new Set<string>();
+    for (const cluster of await original.storage.folders(layout.clusters)) {
+      if (!/^\d+\/$/.test(cluster)) continue;
+      for (const number of await original.storage.folders(layout.clusters + cluster)) {
+        if (!/^\d+\/$/.test(number)) continue;
+        const folder = layout.clusters + cluster + number;
+        const key = `${folder}owner.json`;
+        if (await copyClaim(this.#sides, key)) this.storedObjects += 1;
+        if ((await smallObject(original.read(key), key)) !== undefined) claimed.add(folder);
+      }
+    }
+    return claimed;
+  }
+
+  /** The folders whose record is there; what a record can't be read for is copied unproven, and stays what it is. */
+  async #readRecords(records: readonly string[]): Promise<ReadonlySet<string>> {
+    const folders = new Set<string>(['']);
+    for (const key of records) {
+      if (copyClass(key) !== 'record') continue;
+      folders.add(folderOf(key));
+      if (!key.endsWith('/backup.json')) continue;
+      try {
+        const backup = await this.#sides.original.readJson(key, backupSchema);
+        const { archives = [], manifest = null } = backup ?? {};
+        for (const part of [...archives.flatMap(({ parts }) => parts), ...(manifest === null ? [] : [manifest])]) {
+          this.#parts.set(folderOf(key) + part.name, part);
+        }
+      } catch (error) {
+        if (!isFailure(error, 'damaged')) throw error;
+      }
+    }
+    return folders;
+  }
+
+  async #data(isWanted: (key: string) => boolean): Promise<void> {
+    const { original, copy } = this.#sides;
+    const several = new AtOnce(mostAtOnce);
+    const listings = compareListings(original.storage.list(''), copy.list(''));
+    for await (const { key, sizeBytes, there } of listings) {
+      if (copyClass(key) !== 'data' || there === sizeBytes || this.#damaged.has(key) || !isWanted(key)) continue;
+      this.#failIfStopped();
+      const isLarge = sizeBytes > smallBytes;
+      if (isLarge) await several.end();
+      await several.begin(async () => {
+        if (there === undefined) await this.#object(key);
+        else await proveSame(this.#sides, key);
+      });
+      if (isLarge) await several.end();
+    }
+    await several.end();
+  }
+
+  /** Copies one object. One that is gone by now was pruned; one that is damaged is remembered, and the others go on. */
+  async #object(key: string): Promise<void> {
+    const { original, copy } = this.#sides;
+    try {
+      await copy.put(key, this.#counted(proven(await original.read(key), key, this.#parts.get(key))));
+      this.storedObjects += 1;
+    } catch (error) {
+      if (isFailure(error, 'conflict')) await proveSame(this.#sides, key);
+      else if (error instanceof Failure && error.kind === 'damaged') this.#damaged.set(key, error);
+      else if (!isFailure(error, 'missing')) throw error;
+    }
+  }
+
+  async *#counted(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    for await (const chunk of body) {
+      this.#failIfStopped();
+      this.storedBytes += chunk.byteLength;
+      this.#watch.copied(this.storedBytes);
+      yield chunk;
+    }
+  }
+
+  /** Copies one record, where what it speaks of is in the copy. */
+  async #record(key: string): Promise<void> {
+    this.#failIfStopped();
+    if (copyClass(key) === 'appended') {
+      if (await copyAppended(this.#sides, key)) this.storedObjects += 1;
+      return;
+    }
+    if (await this.#isThere(key)) return;
+    if (await this.#hasItsData(key)) await this.#object(key);
+  }
+
+  async #isThere(key: string): Promise<boolean> {
+    const name = key.slice(folderOf(key).length);
+    return (await this.#sides.copy.folders(folderOf(key))).includes(name);
+  }
+
+  /**
+   * Everything that lay beside the record when the original still had it. A prune removes the record first, so that what
+   * was removed since shows by the record's own absence, when it is read.
+   */
+  async #hasItsData(record: string): Promise<boolean> {
+    const { original, copy } = this.#sides;
+    const folder = folderOf(record);
+    for await (const { key, sizeBytes, there } of compareListings(original.storage.list(folder), copy.list(folder))) {
+      if (key !== record && there !== sizeBytes) return false;
+    }
+    const parts = [...this.#parts].filter(([key]) => key.startsWith(folder));
+    const sizes = new Map<string, number>();
+    for await (const { key, sizeBytes } of copy.list(folder)) sizes.set(key, sizeBytes);
+    return parts.every(([key, { sizeBytes }]) => sizes.get(key) === sizeBytes);
+  }
+
+  #failIfStopped(): void {
+    if (!this.#watch.signal.aborted) return;
+    throw new Failure('machine', 'the copy was stopped', { hint: 'The same copy again goes on where it ended.' });
+  }
+}
