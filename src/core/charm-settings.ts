@@ -1,6 +1,7 @@
 import { isFailure, type Failure } from './failure.ts';
 import { withSecrets, type CharmConfig, type SecretAnswers, type SecretReader, type Unusable } from './juju-secrets.ts';
 import { withOffer, type S3Offer } from './s3-relation.ts';
+import { setByJuju } from './juju-words.ts';
 import { isSecretOption, parseSettings, type Settings } from './settings.ts';
 
 /** The options of the charm, what its relation to a store says, and what Juju said of the secrets that either names. */
@@ -27,7 +28,8 @@ const header =
 
 /** A value that breaks its rule is told with the rule; what else is wrong is told with what is to be done. */
 function nextOf({ message, hint }: Failure, application: string): string {
-  return hint === undefined || message.includes(', it must be ') ? `juju config ${application} …` : hint;
+  if (hint === undefined || message.includes(', it must be ')) return `juju config ${application} …`;
+  return setByJuju(hint, application);
 }
 
 /**

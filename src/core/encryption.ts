@@ -76,8 +76,11 @@ export function unconfirmed({ recipients, confirmed }: Encryption): readonly Rec
   return recipients.filter((recipient) => !confirmed.includes(fingerprintOf(recipient)));
 }
 
-/** What to do about recipients that nobody has confirmed and no identity at hand opens. */
-export function confirmHint(recipients: readonly Recipient[]): string {
+/**
+ * What to do about recipients that nobody has confirmed and no identity at hand opens. It tells all that the option is to be:
+ * who sets it for a recipient that came later keeps the earlier ones in it.
+ */
+export function confirmHint({ recipients }: Pick<Encryption, 'recipients'>): string {
   const fingerprints = recipients.map((recipient) => fingerprintOf(recipient)).join(' ');
   return (
     'Whoever lacks the identity loses every backup. Compare with what age-keygen -y prints for the identity that you keep; ' +

@@ -56,8 +56,18 @@ export function inJujuWords(text: string, to: Addressee): string {
   });
   const application = to.unit.slice(0, to.unit.lastIndexOf('/'));
   const identity = hasUserSecrets(to.jujuVersion) ? 'identity=secret:<id>' : 'identity=<path of the file on the unit>';
-  return commands.replaceAll('--identity-file=<file>', identity).replaceAll(option, `juju config ${application} $1=$2`);
+  return setByJuju(commands.replaceAll('--identity-file=<file>', identity), application);
 }
+
+/** Says in a text how an operator of Juju sets an option. */
+export function setByJuju(text: string, application: string): string {
+  return text
+    .replaceAll(option, `juju config ${application} $1=$2`)
+    .replaceAll(fingerprints, `juju config ${application} encryption-confirmed='$1'`);
+}
+
+/** `set encryption-confirmed to: <16 letters> <16 letters>`. */
+const fingerprints = /\bset encryption-confirmed to: ([0-9a-z]{16}(?: [0-9a-z]{16})*)/g;
 
 /** `set restart-postgresql to true`. */
 const option = /\b[Ss]et ([a-z]+-[a-z]+) to (true|false|\d+)\b/g;

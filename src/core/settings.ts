@@ -250,7 +250,7 @@ function confirmedEncryption(encryption: Encryption): Encryption {
   if (open.length === 0 || encryption.identities.length > 0) return encryption;
   const texts = open.map(({ text }) => text).join(', ');
   throw new Failure('settings', `option encryption-recipients holds ${texts}, which nobody has confirmed`, {
-    hint: confirmHint(open),
+    hint: confirmHint(encryption),
   });
 }
 

@@ -38,7 +38,7 @@ export function makeKeys({ encryption }: Pick<RepositoryRecord, 'encryption'>, u
       if (unproven.length === 0) return asked.recipients;
       const texts = unproven.map(({ text }) => text).join(', ');
       throw new Failure('settings', `the identity in encryption-identity does not open what is encrypted to ${texts}`, {
-        hint: confirmHint(unproven),
+        hint: confirmHint(asked),
       });
     },
     identities: () => {

@@ -282,7 +282,8 @@ describe('encryption', () => {
 
     expect(message).toContain(two.recipient);
     expect(message).not.toContain(one.recipient);
-    expect(hint).toContain(`encryption-confirmed to: ${two.fingerprint}`);
+    // All that the option is to be: who follows it does not take the other one out.
+    expect(hint).toContain(`encryption-confirmed to: ${one.fingerprint} ${two.fingerprint}`);
     expect(parseSettings({ ...given, 'encryption-identity': two.identity }).encryption.recipients).toHaveLength(2);
   });
 

@@ -95,11 +95,21 @@ describe('options', () => {
       const { status, message } = world.model.statusOf(unit);
       expect(status).toBe('blocked');
       expect(message).toContain(`option encryption-recipients holds ${key.recipient}, which nobody has confirmed`);
-      expect(message).toContain(`set encryption-confirmed to: ${key.fingerprint}`);
+      expect(message).toContain(`juju config ${app} encryption-confirmed='${key.fingerprint}'`);
     }
     expect(state(world)).toEqual(before);
 
     world.model.config(app, { 'encryption-confirmed': key.fingerprint });
+    await world.settle();
+    for (const unit of world.model.unitsOf(app)) expect(world.model.statusOf(unit).status).toBe('active');
+
+    // For a second one, too, the command that is told is enough as it stands.
+    const next = newAgeKey();
+    world.model.config(app, { 'encryption-recipients': `${key.recipient} ${next.recipient}` });
+    await world.settle();
+    const { message } = world.model.statusOf(world.beside('postgresql/0'));
+    const [, told = ''] = /juju config \S+ encryption-confirmed='([^']*)'/.exec(message) ?? [];
+    world.model.config(app, { 'encryption-confirmed': told });
     await world.settle();
     for (const unit of world.model.unitsOf(app)) expect(world.model.statusOf(unit).status).toBe('active');
   });

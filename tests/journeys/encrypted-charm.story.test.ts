@@ -51,7 +51,7 @@ test('nothing is kept before somebody has compared the recipient, and the status
   for (const each of [unit, production.beside(principal)]) {
     await production.until(each, /^blocked: option encryption-recipients holds age1\w+, which nobody has confirmed/);
     expect(production.status(each)).toContain(
-      `Compare with what age-keygen -y prints for the identity that you keep; if it ends the same, set encryption-confirmed to: ${key.fingerprint}`,
+      `Compare with what age-keygen -y prints for the identity that you keep; if it ends the same, juju config landscape-backup encryption-confirmed='${key.fingerprint}'`,
     );
   }
   expect(await production.act(unit, 'init')).toMatchObject({ status: 'failed' });

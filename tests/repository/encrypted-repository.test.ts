@@ -73,6 +73,26 @@ test('who only stores a segment says again and again that it is stored, and has 
   expect(await verifyWal(reader, at)).toBe('opened');
 });
 
+test('after a change of recipients new objects are for the new one, old ones stay as they are, and both identities read all', async () => {
+  const later = parseWalName('000000010000000000000004');
+  await storeWal(memory.repository, place, name, path, 1);
+  const old = objectAt(walKeyIn(memory.repository, place, name.name));
+  const changed = await memory.openWith(encryptionFor([other]));
+  await storeWal(changed, place, later, path, 1);
+  expect(await storeWal(changed, place, name, path, 1)).toBe('already-stored');
+  expect(objectAt(walKeyIn(changed, place, name.name)).equals(old)).toBe(true);
+
+  const both = await memory.openWith(encryptionFor([other], [other, key]));
+  for (const each of [name, later])
+    expect((await bytes(readWal(both, walKeyIn(both, place, each.name)))).equals(plain)).toBe(true);
+  const alone = await memory.openWith(encryptionFor([other], [other]));
+  expect((await bytes(readWal(alone, walKeyIn(alone, place, later.name)))).equals(plain)).toBe(true);
+  await expect(bytes(readWal(alone, walKeyIn(alone, place, name.name)))).rejects.toMatchObject({
+    kind: 'refused',
+    message: expect.stringContaining(`age1…${key.fingerprint}`),
+  });
+});
+
 test('the same name with other bytes is a conflict, without any key', async () => {
   await storeWal(memory.repository, place, name, path, 1);
   await writeFile(path, noise(plain.byteLength, 2));
