@@ -28,6 +28,7 @@ export const status: Action = {
         message: said.message,
         health: cluster?.health ?? null,
         lag: cluster?.lag ?? null,
+        wal: cluster?.wal ?? null,
         restore: turn === undefined ? null : { planId: turn.intent.planId, kind: turn.intent.kind, step: turn.step },
         jobs: jobs.map(({ id, verb, state }) => ({ id, verb, state })),
       },

@@ -16,7 +16,12 @@ worst that was found; "next:" is what to do about it. Exit code 12: somebody has
     const facts = await readHealthFacts(context);
     const health = assess(facts);
     const lag = facts.archiving?.lag ?? null;
-    return { text: describe(health), json: { status: health, lag }, exitCode: exitCodeByLevel[health.level] };
+    const { stream = null, line: wal = null } = facts;
+    return {
+      text: describe(health),
+      json: { status: health, lag, stream, wal },
+      exitCode: exitCodeByLevel[health.level],
+    };
   },
 };
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { archiveLagSchema } from './archive-lag.ts';
+import { walLineSchema } from './wal-line.ts';
 import { healthSchema, type Health } from './health.ts';
 import type { HealthFacts, Trouble } from './health-facts.ts';
 
@@ -43,6 +44,8 @@ export const clusterFactsSchema = z.object({
   health: healthSchema.nullable(),
   /** Null where the server could not be asked. */
   lag: archiveLagSchema.nullable(),
+  /** Null where there is no line, or it could not be asked. */
+  wal: walLineSchema.nullable(),
   /** The restore of this cluster that has begun and has not ended. */
   restore: z.object({ planId: z.string(), stage: z.string() }).nullable(),
 });
@@ -54,7 +57,7 @@ export function factsWithout(
   cluster: ClusterFact | null,
   problem: Problem | null,
 ): ClusterFacts {
-  const unknown = { pin: null, owner: null, standing: null, health: null, lag: null, restore: null };
+  const unknown = { pin: null, owner: null, standing: null, health: null, lag: null, wal: null, restore: null };
   return { format: 1, kind, cluster, problem, ...unknown };
 }
 

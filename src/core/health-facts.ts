@@ -1,5 +1,6 @@
 import type { ArchiveLag } from './archive-lag.ts';
 import type { Hole } from './record.ts';
+import type { WalLine } from './wal-line.ts';
 import type { NeededBackup } from './needed-backup.ts';
 
 /** How bad it is, the worst last. `blocked` waits for a person; `alarm` loses protection; `attention` may pass by itself. */
@@ -79,6 +80,8 @@ export interface HealthFacts {
   readonly needed: readonly NeededBackup[];
   readonly holes: readonly Hole[];
   readonly window: WindowFact | undefined;
+  /** What has become of the WAL since the newest backup; `undefined` where there is no such line, or it could not be asked. */
+  readonly line: WalLine | undefined;
   readonly nextBackup: Date | undefined;
   /** When the schedule last wanted a backup; `undefined` without one. */
   readonly lastScheduled: Date | undefined;

@@ -1,5 +1,6 @@
 import { lagLevel, lagText, progressText } from './archive-lag.ts';
 import type { Finding, HealthFacts, Level } from './health-facts.ts';
+import { missingText, walLineText } from './wal-line.ts';
 import { aboutStream, streamText } from './stream-findings.ts';
 
 /** How long archiving may fail before it is an alarm. */
@@ -40,6 +41,7 @@ export function findings(facts: HealthFacts): readonly Finding[] {
     ...aboutArchiving(facts),
     ...aboutBackups(facts),
     ...aboutWindow(facts),
+    ...aboutLine(facts),
     ...aboutProgress(facts),
   ];
 }
@@ -211,6 +213,29 @@ function aboutBackups(facts: HealthFacts): readonly Finding[] {
     );
   }
   return said;
+}
+
+/** What is lost is said by `aboutBackups` once it is recorded. */
+function aboutLine({ label, line, needed }: HealthFacts): readonly Finding[] {
+  if (line === undefined) return [];
+  const isRecorded = needed.some(({ reason }) => reason === 'hole');
+  const lost =
+    line.lost === 0 || isRecorded
+      ? []
+      : say(
+          'alarm',
+          `${label}: WAL ${missingText(line, 'lost')}: it is not stored, and nobody has it any more`,
+          'landscape-backup run-due records it and takes a new backup, within a minute by itself.',
+        );
+  const delayed =
+    line.delayed === 0
+      ? []
+      : say(
+          'attention',
+          `${label}: WAL ${missingText(line, 'delayed')}, though later segments are stored`,
+          'landscape-backup check says what is in the way; the server keeps it until then.',
+        );
+  return [...lost, ...delayed, ...say('ok', `${label}: ${walLineText(line)}`)];
 }
 
 function isOverdue(newest: Date | undefined, scheduled: Date | undefined, now: Date): boolean {

@@ -2,6 +2,7 @@ import { archivingNames } from '../core/archiving-decision.ts';
 import { clockFault, failed, passed, type Check, type CheckReport } from '../core/check-report.ts';
 import { Failure } from '../core/failure.ts';
 import type { Standing } from '../core/incarnation.ts';
+import { missingText, walLineText, type WalLine } from '../core/wal-line.ts';
 import { segmentEndingAt, segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
@@ -9,6 +10,7 @@ import type { BackupWay } from '../postgres/backup-way.ts';
 import { withConnection } from '../postgres/query.ts';
 import { switchSegment } from '../postgres/segment-switch.ts';
 import { readServerFacts, serverTime } from '../postgres/server-facts.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
 import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
 import { verifyWal, walKeyIn } from '../repository/wal-store.ts';
@@ -21,6 +23,7 @@ import { describeReading, proveEncryption } from './check-encryption.ts';
 import { readStanding } from './configure.ts';
 import { openSettingsRepository, openSettingsStorage, type JobContext } from './job-context.ts';
 import { awaitSegments } from './wal-arrival.ts';
+import { readServerLine, walLineOf } from './wal-line.ts';
 
 /** How long the walk waits for the segment that it made. */
 export interface CheckOptions {
@@ -43,6 +46,7 @@ const checkNames = [
   'room',
   'archiving',
   'wal',
+  'contiguity',
 ] as const;
 type CheckName = (typeof checkNames)[number];
 
@@ -104,6 +108,7 @@ class Walk {
     const archiving = await this.#try('archiving', async () => [true, await this.#archiving()]);
     if (archiving === true && this.#context.settings.walArchiving) {
       await this.#try('wal', async () => [true, await this.#proveWal(repository, place, server)]);
+      await this.#try('contiguity', async () => [true, await this.#proveLine(repository, place)]);
     }
   }
 
@@ -202,6 +207,17 @@ class Walk {
     });
   }
 
+  async #proveLine(repository: Repository, place: Place): Promise<string> {
+    const line = await readLine(this.#context, repository, place);
+    if (line === undefined) return 'nothing is stored yet';
+    if (line.lost > 0) {
+      throw new Failure('missing', `${walLineText(line)}; WAL ${missingText(line, 'lost')}`, {
+        hint: 'Nothing after it can be restored from an older backup. A new one is taken by itself; landscape-backup backup takes it now.',
+      });
+    }
+    return walLineText(line);
+  }
+
   async #proveWal(repository: Repository, place: Place, found: Preflight): Promise<string> {
     const { cluster, unit } = this.#context;
     const { segmentSize } = found.control;
@@ -233,6 +249,13 @@ class Walk {
     const back = how === 'opened' ? 'read back' : 'read back as it is stored, encrypted';
     return `a record was written, its segment ${name} arrived after ${seconds} s and was ${back} (${formatBytes(segmentSize)})`;
   }
+}
+
+async function readLine(context: JobContext, repository: Repository, place: Place): Promise<WalLine | undefined> {
+  const server = await readServerLine(context);
+  const catalogue = await readCatalogue(repository, place.systemIdentifier);
+  const own = catalogue.incarnations.find(({ number }) => number === place.incarnation);
+  return own === undefined ? undefined : walLineOf(catalogue, own, server);
 }
 
 function describeWay(way: BackupWay): string {

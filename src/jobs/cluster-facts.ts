@@ -33,6 +33,7 @@ export async function readClusterFacts(context: JobContext): Promise<ClusterFact
     standing: facts.standing ?? null,
     health: healthForJson(assess(facts)),
     lag: facts.archiving?.lag ?? null,
+    wal: facts.line ?? null,
     restore: restore !== undefined && isUnderWay(restore) ? { planId: restore.planId, stage: restore.stage } : null,
   };
 }

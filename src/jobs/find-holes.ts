@@ -1,11 +1,7 @@
-import type { ClusterCatalogue, IncarnationCatalogue } from '../core/catalogue.ts';
-import { findLost, type LocalWal, type LostSegments } from '../core/holes.ts';
+import type { IncarnationCatalogue } from '../core/catalogue.ts';
+import { findLost, type LostSegments } from '../core/holes.ts';
 import { holeSchema, type Hole } from '../core/record.ts';
-import { wayTo, type Way } from '../core/restorable.ts';
 import { segmentName, segmentOf, segmentStart } from '../core/wal-name.ts';
-import { readLocalWal } from '../postgres/local-wal.ts';
-import { withConnection } from '../postgres/query.ts';
-import { readWritingPlace, type WritingPlace } from '../postgres/timeline-history.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { layout } from '../repository/layout.ts';
 import { appendRecord } from '../repository/records.ts';
@@ -13,7 +9,7 @@ import type { Repository } from '../repository/repository.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
 import type { JobContext } from './job-context.ts';
-import { withStreamed } from './streamed-wal.ts';
+import { lineFrom, readServerLine } from './wal-line.ts';
 
 /**
  * Looks for segments since the newest base backup that are not stored and never will be, records each stretch once, and
@@ -26,36 +22,17 @@ export async function findHoles(context: JobContext, repository: Repository): Pr
   if (!settings.walArchiving || !cluster.running) return [];
   const { standing, systemIdentifier } = await readStanding(context, repository);
   if (standing.is !== 'owner') return [];
-  const writing = await withConnection(cluster, async (connection) => await readWritingPlace(connection, cluster));
-  // Before the repository is listed: see `findLost`.
-  const local = await withStreamed(context, await readLocalWal(cluster));
+  const server = await readServerLine(context);
   const catalogue = await readCatalogue(repository, systemIdentifier);
   const number = standing.incarnation.number;
   const own = catalogue.incarnations.find((each) => each.number === number);
-  if (own === undefined) return [];
+  const line = own === undefined ? undefined : lineFrom(catalogue, own, server);
+  if (own === undefined || line === undefined) return [];
   const found: Hole[] = [];
-  for (const lost of lostSince(catalogue, own, writing, local))
+  const current = segmentOf(server.writing.lsn, line.way.segmentSize);
+  for (const lost of findLost(line.way, server.local, line.from, current))
     found.push(...(await record(context, repository, own, lost)));
   return found;
-}
-
-function lostSince(
-  catalogue: ClusterCatalogue,
-  own: IncarnationCatalogue,
-  writing: WritingPlace,
-  local: LocalWal,
-): readonly LostSegments[] {
-  const known = wayTo(catalogue, own.number, writing.timeline);
-  const from = known === undefined ? undefined : beginningOf(own, known);
-  if (known === undefined || from === undefined) return [];
-  return findLost(known, local, from, segmentOf(writing.lsn, known.segmentSize));
-}
-
-/** Where the line that has to be whole begins: at the newest backup, or at the first segment that was ever stored. */
-function beginningOf(own: IncarnationCatalogue, way: Way): number | undefined {
-  const backup = own.backups.findLast(({ withWal }) => !withWal);
-  if (backup !== undefined) return segmentOf(backup.startLsn, way.segmentSize);
-  return way.stretches.find(({ incarnation }) => incarnation === own.number)?.first;
 }
 
 async function record(

@@ -9,7 +9,7 @@ import { ownerText } from '../core/incarnation.ts';
 import { lastScheduled, nextScheduled } from '../core/schedule.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import { withConnection } from '../postgres/query.ts';
-import { readServerFacts } from '../postgres/server-facts.ts';
+import { isInRecovery, readServerFacts } from '../postgres/server-facts.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
@@ -21,6 +21,7 @@ import { openSettingsRepository, openSettingsStorage, takeLockSoon, type JobCont
 import { isKeptCopy } from './keep-copy.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 import { readStreamFact } from './stream-facts.ts';
+import { readServerLine, walLineOf, type ServerLine } from './wal-line.ts';
 
 const patienceMs = 30_000;
 /** Without a heartbeat for so long a running backup is a dead one. */
@@ -102,7 +103,7 @@ function archivingFact(effective: ReadonlyMap<string, EffectiveSetting>, lag: Ar
 
 type RepositoryFacts = Pick<
   HealthFacts,
-  'repository' | 'standing' | 'backups' | 'runningBackupSince' | 'lastFailure' | 'needed' | 'holes' | 'window'
+  'repository' | 'standing' | 'backups' | 'runningBackupSince' | 'lastFailure' | 'needed' | 'holes' | 'window' | 'line'
 >;
 
 async function aboutRepository(context: JobContext, how: AskOptions): Promise<RepositoryFacts> {
@@ -113,6 +114,7 @@ async function aboutRepository(context: JobContext, how: AskOptions): Promise<Re
     needed: [],
     holes: [],
     window: undefined,
+    line: undefined,
   };
   try {
     return await within(
@@ -139,6 +141,8 @@ async function ask(context: JobContext): Promise<RepositoryFacts> {
   try {
     const repository = await openSettingsRepository(context, storage);
     const found = await readStanding(context, repository);
+    const isOwner = found.standing.is === 'owner';
+    const server = isOwner ? await lookAtServer(context) : undefined;
     const catalogue = await readCatalogue(repository, found.systemIdentifier);
     const number = found.standing.is === 'owner' ? found.standing.incarnation.number : undefined;
     const own = catalogue.incarnations.find((each) => each.number === number);
@@ -146,9 +150,21 @@ async function ask(context: JobContext): Promise<RepositoryFacts> {
       repository: 'open',
       standing: await standingFact(context, found),
       ...(await aboutOwn(context, catalogue, own)),
+      line: own === undefined || server === undefined ? undefined : walLineOf(catalogue, own, server),
     };
   } finally {
     await storage.close();
+  }
+}
+
+/** What can't be asked of the server is told where the rest of it is. */
+async function lookAtServer(context: JobContext): Promise<ServerLine | undefined> {
+  const { settings, cluster } = context;
+  if (!settings.walArchiving || !cluster.running) return undefined;
+  try {
+    return (await isInRecovery(cluster)) ? undefined : await readServerLine(context);
+  } catch {
+    return undefined;
   }
 }
 
@@ -167,7 +183,7 @@ async function aboutOwn(
   context: JobContext,
   catalogue: ClusterCatalogue,
   own: IncarnationCatalogue | undefined,
-): Promise<Omit<RepositoryFacts, 'repository' | 'standing'>> {
+): Promise<Omit<RepositoryFacts, 'repository' | 'standing' | 'line'>> {
   const { unit, clock } = context;
   const jobs = (await readJournal(unit)).filter(({ kind }) => kind === 'backup');
   const ended = jobs.findLast(({ outcome }) => outcome !== 'running');

@@ -1,5 +1,5 @@
 import { readReceived } from '../archiver/stream-folder.ts';
-import type { LocalWal } from '../core/holes.ts';
+import type { LocalWal } from '../core/wal-line.ts';
 import { readStreamMarker, streamFolder } from '../system/stream-marker.ts';
 import type { JobContext } from './job-context.ts';
 

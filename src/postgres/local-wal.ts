@@ -1,7 +1,7 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../core/failure.ts';
-import type { LocalWal } from '../core/holes.ts';
+import type { LocalWal } from '../core/wal-line.ts';
 import { errorCode } from '../system/files.ts';
 import type { Cluster } from './cluster.ts';
 import { walDirectory } from './timeline-history.ts';

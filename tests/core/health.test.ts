@@ -27,6 +27,7 @@ const well: HealthFacts = {
   lastFailure: undefined,
   needed: [],
   holes: [],
+  line: undefined,
   window: { from: at('17T02:10:00'), to: at('24T02:59:00') },
   nextBackup: at('25T02:00:00'),
   lastScheduled: at('24T02:00:00'),
@@ -42,6 +43,9 @@ const hole = {
 } as const;
 const holeNeed = { format: 1, reason: 'hole', since: now, why: hole.why, incarnation: 1, after: 6n } as const;
 const ours = well.archiving ?? expect.fail('the facts have archiving');
+const segment = '000000010000000000000005';
+const line = { found: 9, uploading: 1, delayed: 0, lost: 0, missing: [], storedTo: '0/A000000', behindBytes: 4096 };
+const missing = (is: 'lost' | 'delayed') => ({ is, from: segment, to: segment, segments: 1 });
 const trouble = { kind: 'unavailable', message: 'the destination file:///srv/backup is not there', hint: 'Mount it' };
 
 test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
@@ -51,6 +55,20 @@ test.each<[string, Partial<HealthFacts>, Level, string, string | undefined]>([
     'ok',
     'can restore to any second from 2026-11-17T02:10:00.000Z to 2026-11-24T02:59:00.000Z; next backup 2026-11-25T02:00:00.000Z',
     undefined,
+  ],
+  [
+    'WAL that nobody has any more and that is not recorded yet',
+    { line: { ...line, lost: 1, missing: [missing('lost')] } },
+    'alarm',
+    `WAL ${segment} is lost: it is not stored, and nobody has it any more`,
+    'landscape-backup run-due records it and takes a new backup, within a minute by itself.',
+  ],
+  [
+    'WAL that later segments have overtaken',
+    { line: { ...line, delayed: 1, missing: [missing('delayed')] } },
+    'attention',
+    `WAL ${segment} is delayed, though later segments are stored`,
+    'landscape-backup check says what is in the way; the server keeps it until then.',
   ],
   [
     'the first backup, and no witness yet of what came after it',
@@ -310,5 +328,13 @@ test('why archiving fails is not said twice where the repository has the same re
   ]);
   expect(all).toContain(
     '15/main: 000000010000000000000005 could not be archived since 2026-11-24T02:00:00.000Z, for the same reason',
+  );
+});
+
+test('a status tells what has become of the WAL since the newest backup', () => {
+  const { text, details } = assess({ ...well, line });
+  expect(text).toContain('can restore to any second');
+  expect(details.map((each) => each.text).join('\n')).toContain(
+    'WAL segments since the newest backup: 9 found, 1 uploading; all is stored up to 0/A000000, 4.0 KiB behind the server',
   );
 });

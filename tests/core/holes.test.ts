@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { findLost, type LocalWal } from '../../src/core/holes.ts';
+import { findLost } from '../../src/core/holes.ts';
 import type { Way } from '../../src/core/restorable.ts';
+import type { LocalWal } from '../../src/core/wal-line.ts';
 import { timelinePath } from '../../src/core/timeline.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 

@@ -44,6 +44,7 @@ test('a chain that holds is proven to its end and leaves nothing behind', async 
   expect(what['write-once']).toContain(`uid ${process.getuid?.() ?? ''}`);
   expect(what['archiving']).toMatch(/archive_command='.*archive-wal' .* \(\/.*test\.conf:\d+\)/);
   expect(what['wal']).toMatch(/its segment [0-9A-F]{24} arrived after \d+\.\d s and was read back \(1\.0 MiB\)/);
+  expect(what['contiguity']).toMatch(/^WAL segments since the newest backup: \d+ found.*; all is stored up to /);
   const incarnation = join(archived.machine.destination, 'clusters', archived.place.systemIdentifier, '1');
   expect(await readdir(incarnation)).not.toContain('probes');
 });
@@ -80,7 +81,7 @@ test('archiving that is set to somebody else is told with its value', async () =
   expect(faults(report)).toMatchObject([
     { name: 'archiving', kind: 'refused', what: expect.stringContaining('cp %p /nowhere/%f') },
   ]);
-  expect(report.notTried).toEqual(['wal']);
+  expect(report.notTried).toEqual(['wal', 'contiguity']);
   expect(found).toMatchObject({
     level: 'blocked',
     text: expect.stringContaining('somebody else archives this cluster (cp %p /nowhere/%f)'),
