@@ -244,3 +244,7 @@ async function benchAllData(): Promise<void> {
     await machine.destroy();
   }
 }
+
+// What a decision costs with many stored segments: no cluster takes part in it.
+const decisions = [join(import.meta.dirname, 'decisions.ts'), '--runs', values.runs];
+if (values.only === '' || values.only === 'wal') await execa(process.execPath, decisions, { stdio: 'inherit' });
