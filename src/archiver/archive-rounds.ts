@@ -198,7 +198,7 @@ export class ArchiveRounds {
         }
       }
     };
-    await Promise.all(Array.from({ length: parallelPushes(size, availableParallelism()) }, worker));
+    await Promise.all(Array.from({ length: parallelPushes(size, availableParallelism(), session.level) }, worker));
     const oldest = todo.flatMap(({ name }) => failures.filter((failure) => failure.name === name))[0];
     if (oldest === undefined) return moved;
     this.#failed = oldest.name;

@@ -22,9 +22,17 @@ export interface PushSession {
   readonly step: WalSteps;
 }
 
-/** How many segments of this size may be under way at once: what they compress to stays below 64 MiB together. */
-export function parallelPushes(segmentSize: number, cores: number): number {
-  const fit = Math.floor(onePassLimit / segmentSize);
+/** From these levels on zstd keeps tens of MiB for each segment that it compresses. */
+const costlyLevel = 7;
+const costliestLevel = 10;
+
+/**
+ * How many segments of this size may be under way at once: what they compress to stays below 64 MiB together, and what the
+ * compressor keeps too.
+ */
+export function parallelPushes(segmentSize: number, cores: number, level: number): number {
+  if (level >= costliestLevel) return 1;
+  const fit = Math.min(Math.floor(onePassLimit / segmentSize), level >= costlyLevel ? 2 : Infinity);
   return Math.max(1, Math.min(fit, cores + 1, 4));
 }
 

@@ -62,12 +62,16 @@ export async function storeWalInOnePass(
   { read, length }: { readonly read: ReadInto; readonly length: number },
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks } = await compressInOnePass(read, length, level);
-  const stored = await storedChunks(keysFor(repository, name), seal, chunks);
-  const body = async function* () {
-    yield* stored;
+  const { seal, chunks, release } = await compressInOnePass(read, length, level);
+  const body = await storedChunks(keysFor(repository, name), seal, chunks);
+  const given = async function* () {
+    yield* body;
   };
-  return await storeSealed(repository, keyOf(repository.keys, place, name), name.name, { seal, body });
+  const key = keyOf(repository.keys, place, name);
+  const stored = await storeSealed(repository, key, name.name, { seal, body: given });
+  // After any other answer somebody may still be reading them.
+  if (stored === 'stored') release();
+  return stored;
 }
 
 /** Histories hold no secret, and whoever lists or prunes has to read them: they are never encrypted. */

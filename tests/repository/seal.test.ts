@@ -22,7 +22,7 @@ function sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): As
   return storedForm(plainKeys, seal, compressedAs(plain, seal, level));
 }
 
-async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<CompressedBody> {
+async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<Omit<CompressedBody, 'release'>> {
   const { seal, chunks } = await compressInOnePass(read, length, level);
   return { seal, chunks: [...(await storedChunks(plainKeys, seal, chunks))] };
 }
