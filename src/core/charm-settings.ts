@@ -1,8 +1,16 @@
-import { isFailure, type Failure } from './failure.ts';
-import { withSecrets, type CharmConfig, type SecretAnswers, type SecretReader, type Unusable } from './juju-secrets.ts';
+import { Failure, isFailure } from './failure.ts';
+import {
+  withSecrets,
+  type CharmConfig,
+  type SecretAnswers,
+  type SecretReader,
+  type Unusable,
+  type Usable,
+} from './juju-secrets.ts';
+import type { Proxies } from './proxy.ts';
 import { withOffer, type S3Offer } from './s3-relation.ts';
 import { setByJuju } from './juju-words.ts';
-import { isSecretOption, parseSettings, type Settings } from './settings.ts';
+import { isSecretOption, options, parseSettings, type Settings } from './settings.ts';
 
 /** The options of the charm, what its relation to a store says, and what Juju said of the secrets that either names. */
 export interface CharmOptions {
@@ -10,6 +18,8 @@ export interface CharmOptions {
   readonly offer: S3Offer | undefined;
   readonly secrets: SecretAnswers;
   readonly reader: SecretReader;
+  /** Those of the model, for its charms. */
+  readonly proxies: Proxies;
 }
 
 /** What the charm's options come to: settings and the text of their file, or why they can't be used. */
@@ -37,14 +47,20 @@ function nextOf({ message, hint }: Failure, application: string): string {
  * gives the failure that names option, value and rule; the file that lies there then stays in force.
  */
 export function settingsFromConfig(
-  { config, offer, secrets, reader }: CharmOptions,
+  { config, offer, secrets, reader, proxies }: CharmOptions,
   repositoryId: string | undefined,
 ): CharmSettings {
   const resolved = withSecrets(config, secrets, reader);
   if (!resolved.ok) return resolved;
   const together = withOffer(resolved.config, offer, secrets, reader);
   if (!together.ok) return together;
-  const all = { ...together.config, ...(repositoryId === undefined ? {} : { repository: repositoryId }) };
+  const ways = proxyOptions(proxies);
+  if (!ways.ok) return ways;
+  const all = {
+    ...together.config,
+    ...ways.config,
+    ...(repositoryId === undefined ? {} : { repository: repositoryId }),
+  };
   try {
     const settings = parseSettings(all);
     // JSON is YAML: any text is one line, and nothing in it is taken for a mark of YAML's.
@@ -59,4 +75,28 @@ export function settingsFromConfig(
     if (isFailure(error, 'settings')) return { ok: false, failure: error, next: nextOf(error, reader.application) };
     throw error;
   }
+}
+
+/** The model's proxies as options, for programs that run outside of hooks. */
+function proxyOptions({ http, https, no }: Proxies): Usable | Unusable {
+  if (http === undefined && https === undefined) return { ok: true, config: {} };
+  const config: Record<string, string> = {};
+  for (const [name, text] of [
+    ['http-proxy', http],
+    ['https-proxy', https],
+    ['no-proxy', no],
+  ] as const) {
+    if (text === undefined) continue;
+    const { schema, rule } = options[name];
+    const read = schema.safeParse(text);
+    if (!read.success) {
+      const shown = isSecretOption(name) ? '(secret)' : JSON.stringify(text.slice(0, 200));
+      const detail = read.error.issues[0]?.message ?? 'not understood';
+      const message = `the model's setting juju-${name} is ${shown}, it must be ${rule} (${detail})`;
+      const next = `juju model-config juju-${name}=…`;
+      return { ok: false, failure: new Failure('settings', message, { hint: next }), next };
+    }
+    config[name] = text;
+  }
+  return { ok: true, config };
 }

@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import { optional, Wrong } from './optional-text.ts';
+import type { Proxies } from './proxy.ts';
 import { Secret } from './secret.ts';
 
 /** How to get in at a destination on the network. What a destination does not need stays empty. */
@@ -17,6 +18,7 @@ export const noAccess: DestinationAccess = {
     accessKey: undefined,
     secretKey: undefined,
     ca: undefined,
+    proxies: undefined,
   },
 };
 
@@ -51,25 +53,8 @@ export interface S3Access {
   readonly secretKey: Secret | undefined;
   /** Certificates of authorities to be trusted besides the known ones, as PEM. */
   readonly ca: string | undefined;
-}
-
-/** A text that may be empty, read by a function that says which rule it breaks. */
-function optional<T>(read: (text: string) => T | Wrong): z.ZodType<T | undefined, string> {
-  return z.string().transform((text, context): T | undefined => {
-    if (text.trim() === '') return undefined;
-    const value = read(text.trim());
-    if (!(value instanceof Wrong)) return value;
-    context.addIssue(value.why);
-    return z.NEVER;
-  });
-}
-
-class Wrong {
-  readonly why: string;
-
-  constructor(why: string) {
-    this.why = why;
-  }
+  /** `undefined`: those of the environment count. */
+  readonly proxies: Proxies | undefined;
 }
 
 const hostKeyTypes = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'ssh-rsa'];

@@ -20,6 +20,7 @@ import {
   type Encryption,
 } from './encryption.ts';
 import { Failure } from './failure.ts';
+import { noProxySchema, proxySchema, type Proxies } from './proxy.ts';
 
 /** What the operator decides, validated. */
 export interface Settings {
@@ -108,7 +109,7 @@ function isPlainPath(path: string): boolean {
 
 /**
  * Every option of the settings file, by its name. The charm's `config.yaml` has the same names, defaults and rules, all but
- * `repository` and `clusters`, which the charm knows by itself.
+ * `repository`, `clusters` and the proxies, which the charm knows by itself.
  */
 export const options = {
   destination: option(
@@ -131,6 +132,9 @@ export const options = {
     confirmedSchema,
   ),
   'encryption-identity': option('', 'empty, or identities of age (AGE-SECRET-KEY-1…), one a line', identitySchema),
+  'http-proxy': option('', 'empty, or the URL of a proxy', proxySchema),
+  'https-proxy': option('', 'empty, or the URL of a proxy', proxySchema),
+  'no-proxy': option('', 'empty, or hosts and networks, parted by commas', noProxySchema),
   repository: option('', 'empty, or the id of the repository that must lie there', repositoryIdSchema),
   'wal-archiving': option(true, 'true or false', z.boolean()),
   'wal-method': option('archive', 'archive or stream', z.enum(['archive', 'stream'])),
@@ -163,6 +167,8 @@ const secretOptionNames: readonly string[] = [
   's3-access-key',
   's3-secret-key',
   'encryption-identity',
+  'http-proxy',
+  'https-proxy',
 ] satisfies OptionName[];
 
 /** Tells whether nobody may read an option's value: it stands in no message, and in no file that everybody may read. */
@@ -191,7 +197,7 @@ export function parseSettings(raw: unknown): Settings {
       hint: `The options are ${optionNames.join(', ')}.`,
     });
   }
-  const take = <T>(name: OptionName, { schema, rule, default: fallback }: Option<T>): T => {
+  const take: Take = (name, { schema, rule, default: fallback }) => {
     // "backup-schedule:" with nothing behind it means empty, as it reads, and not the default.
     const value = Object.hasOwn(given.data, name) ? (given.data[name] ?? '') : fallback;
     const parsed = schema.safeParse(value);
@@ -209,20 +215,7 @@ export function parseSettings(raw: unknown): Settings {
   };
   return {
     destination: take('destination', options.destination),
-    access: {
-      sftp: {
-        hostKeys: take('sftp-host-key', options['sftp-host-key']) ?? [],
-        privateKey: take('sftp-private-key', options['sftp-private-key']),
-      },
-      s3: {
-        endpoint: take('s3-endpoint', options['s3-endpoint']),
-        region: take('s3-region', options['s3-region']),
-        uriStyle: take('s3-uri-style', options['s3-uri-style']),
-        accessKey: take('s3-access-key', options['s3-access-key']),
-        secretKey: take('s3-secret-key', options['s3-secret-key']),
-        ca: take('s3-ca', options['s3-ca']),
-      },
-    },
+    access: accessOf(take),
     encryption: confirmedEncryption({
       recipients: take('encryption-recipients', options['encryption-recipients']),
       confirmed: take('encryption-confirmed', options['encryption-confirmed']),
@@ -244,6 +237,31 @@ export function parseSettings(raw: unknown): Settings {
   };
 }
 
+/** Reads one option of what was given, or fails with what is wrong with it. */
+type Take = <T>(name: OptionName, option: Option<T>) => T;
+
+function accessOf(take: Take): DestinationAccess {
+  return {
+    sftp: {
+      hostKeys: take('sftp-host-key', options['sftp-host-key']) ?? [],
+      privateKey: take('sftp-private-key', options['sftp-private-key']),
+    },
+    s3: {
+      endpoint: take('s3-endpoint', options['s3-endpoint']),
+      region: take('s3-region', options['s3-region']),
+      uriStyle: take('s3-uri-style', options['s3-uri-style']),
+      accessKey: take('s3-access-key', options['s3-access-key']),
+      secretKey: take('s3-secret-key', options['s3-secret-key']),
+      ca: take('s3-ca', options['s3-ca']),
+      proxies: inForce({
+        http: take('http-proxy', options['http-proxy']),
+        https: take('https-proxy', options['https-proxy']),
+        no: take('no-proxy', options['no-proxy']),
+      }),
+    },
+  };
+}
+
 /** Nothing is encrypted to a key that nobody has looked at; where an identity is at hand, whoever stores tries it. */
 function confirmedEncryption(encryption: Encryption): Encryption {
   const open = unconfirmed(encryption);
@@ -252,6 +270,11 @@ function confirmedEncryption(encryption: Encryption): Encryption {
   throw new Failure('settings', `option encryption-recipients holds ${texts}, which nobody has confirmed`, {
     hint: confirmHint(encryption),
   });
+}
+
+/** Where no proxy is named, those of the environment count. */
+function inForce(proxies: Proxies): Proxies | undefined {
+  return proxies.http === undefined && proxies.https === undefined ? undefined : proxies;
 }
 
 /** Reads a cron expression with `CRON_TZ=<zone>` in front if wanted, or says what is wrong with it. */

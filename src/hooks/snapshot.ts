@@ -58,7 +58,7 @@ export function settingsOf(
   repositoryId: string | undefined,
 ): CharmSettings {
   const reader = { application: environment.application, jujuVersion: environment.version };
-  return settingsFromConfig({ config, offer, secrets, reader }, repositoryId);
+  return settingsFromConfig({ config, offer, secrets, reader, proxies: environment.proxies }, repositoryId);
 }
 
 /** The endpoints by which this unit is bound to its principal; a relation that is being broken no longer counts. */

@@ -191,9 +191,9 @@ function isAboutKeys(told: Failure | S3Refusal): boolean {
 }
 
 function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience, keys: () => S3Keys): S3Client {
-  const { endpoint, region, uriStyle, ca } = access;
+  const { endpoint, region, uriStyle, ca, proxies } = access;
   if (endpoint === undefined && region === undefined) throw missing('s3-region');
-  const agent = { keepAlive: true, maxSockets: 64, proxyEnv: environment.proxies() };
+  const agent = { keepAlive: true, maxSockets: 64, proxyEnv: proxyVariables(proxies) };
   return new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     region: region ?? 'us-east-1',
@@ -214,6 +214,12 @@ function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience, keys
       httpsAgent: new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) }),
     },
   });
+}
+
+/** The model's proxies, which the settings hold, or else those of the environment. */
+function proxyVariables(proxies: S3Access['proxies']): Readonly<Record<string, string | undefined>> {
+  if (proxies === undefined) return environment.proxies();
+  return { HTTP_PROXY: proxies.http, HTTPS_PROXY: proxies.https, NO_PROXY: proxies.no };
 }
 
 /** The library would write to the terminal what we tell in our own words. */

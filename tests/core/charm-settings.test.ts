@@ -12,6 +12,7 @@ test('secrets go into no file that everybody may read, all other options do', ()
       },
       offer: undefined,
       secrets: new Map(),
+      proxies: { http: undefined, https: undefined, no: undefined },
       reader: { application: 'lb', jujuVersion: '2.9.49' },
     },
     undefined,

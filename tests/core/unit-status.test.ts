@@ -140,6 +140,16 @@ const cases: readonly Case[] = [
     'blocked: the relation s3-parameters says region "a b", it must be empty, or the name of a region (a region is a word such as eu-central-1). Next: juju config s3-integrator region=…; until then the last good options are in force',
   ],
   [
+    'a proxy of the model that is none',
+    {
+      invalid: {
+        message: "the model's setting juju-https-proxy is (secret), it must be empty, or the URL of a proxy (no URL)",
+        next: 'juju model-config juju-https-proxy=…',
+      },
+    },
+    "blocked: the model's setting juju-https-proxy is (secret), it must be empty, or the URL of a proxy (no URL). Next: juju model-config juju-https-proxy=…; until then the last good options are in force",
+  ],
+  [
     'a place that is none',
     {
       invalid: {

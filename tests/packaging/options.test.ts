@@ -19,8 +19,8 @@ const configSchema = z.object({
 });
 
 const config = configSchema.parse(load(await readFile(join(root, 'config.yaml'), 'utf8'))).options;
-/** What the settings file has and the charm does not: a unit knows its clusters by its relation, and the repository by its peers. */
-const charmOptions = optionNames.filter((name) => name !== 'clusters' && name !== 'repository');
+/** What the settings file has and the charm does not: a unit knows its clusters by its relation, the repository by its peers, and the model's proxies. */
+const charmOptions = optionNames.filter((name) => !/^(clusters|repository|https?-proxy|no-proxy)$/.test(name));
 
 const yamlTypes: Readonly<Record<string, string>> = { string: 'string', number: 'int', boolean: 'boolean' };
 

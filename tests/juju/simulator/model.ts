@@ -207,6 +207,11 @@ export class Model {
     task.finish(result);
   }
 
+  /** `juju model-config juju-http-proxy=…` and its like: hooks see it from the next one on, and none is run for it. */
+  setProxies(proxies: Readonly<Record<string, string>>): void {
+    this.state.proxies = proxies;
+  }
+
   /** `juju add-secret`; gives back its URI. */
   addSecret(name: string, content: Readonly<Record<string, string>>): string {
     return addSecret(this.state, name, content);

@@ -24,7 +24,7 @@ export interface ModelState {
   readonly units: Map<string, UnitState>;
   /** The next number of a unit, by the name of its application; never used again. */
   readonly unitNumbers: Map<string, number>;
-  readonly proxies: Readonly<Record<string, string>>;
+  proxies: Readonly<Record<string, string>>;
   /** Secrets of the model's user, by their ids. */
   readonly secrets: Map<string, SecretState>;
   nextRelation: number;
