@@ -1,3 +1,4 @@
+import { lackingForS3 } from './destination-access.ts';
 import { Failure, isFailure } from './failure.ts';
 import {
   withSecrets,
@@ -63,6 +64,8 @@ export function settingsFromConfig(
   };
   try {
     const settings = parseSettings(all);
+    const lack = lackOf(settings, reader);
+    if (lack !== undefined) return lack;
     // JSON is YAML: any text is one line, and nothing in it is taken for a mark of YAML's.
     const credentials: Record<string, string> = {};
     for (const [name, value] of Object.entries(all)) if (isSecretOption(name)) credentials[name] = String(value);
@@ -75,6 +78,16 @@ export function settingsFromConfig(
     if (isFailure(error, 'settings')) return { ok: false, failure: error, next: nextOf(error, reader.application) };
     throw error;
   }
+}
+
+/** What a destination needs besides; without it the last good options are better than these. */
+function lackOf({ destination, access }: Settings, { application }: SecretReader): Unusable | undefined {
+  const option = destination?.kind === 's3' ? lackingForS3(access.s3) : undefined;
+  if (option === undefined) return undefined;
+  const where = option === 's3-region' ? 'an S3 store without s3-endpoint, which is AWS' : 'an S3 store';
+  const next = `juju config ${application} ${option}=…`;
+  const failure = new Failure('settings', `option ${option} is empty, and the destination is ${where}`, { hint: next });
+  return { ok: false, failure, next };
 }
 
 /** The model's proxies as options, for programs that run outside of hooks. */

@@ -22,6 +22,13 @@ export const noAccess: DestinationAccess = {
   },
 };
 
+/** The first option that an S3 store needs and that is empty. */
+export function lackingForS3({ accessKey, secretKey, endpoint, region }: S3Access) {
+  if (accessKey === undefined) return 's3-access-key';
+  if (secretKey === undefined) return 's3-secret-key';
+  return endpoint === undefined && region === undefined ? 's3-region' : undefined;
+}
+
 /** Tells whether two accesses are the same, secrets included. */
 export function isSameAccess(one: DestinationAccess, other: DestinationAccess): boolean {
   const open = ({ sftp, s3 }: DestinationAccess) =>
@@ -76,12 +83,25 @@ export const hostKeysSchema = optional((text): readonly HostKey[] | Wrong => {
 export const privateKeySchema = optional((given): Secret | Wrong => {
   const text = given.replaceAll('\r', '');
   const secret = new Secret(`${text}\n`);
+  if (hasPassphrase(text)) return new Wrong('the key has a passphrase, and nobody is there to type it');
   if (/^-----BEGIN (OPENSSH |RSA |EC )?PRIVATE KEY-----\n[\s\S]+\n-----END \1?PRIVATE KEY-----$/.test(text))
     return secret;
   if (text.startsWith('ssh-')) return new Wrong('it is a public key');
-  if (text.includes('ENCRYPTED')) return new Wrong('the key has a passphrase, and nobody is there to type it');
   return new Wrong('it does not begin with -----BEGIN … PRIVATE KEY----- and end with -----END … PRIVATE KEY-----');
 });
+
+/** Each form of a key says in another way that a passphrase hides it; OpenSSH's names a cipher in its bytes. */
+function hasPassphrase(text: string): boolean {
+  if (/^(-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED)$/m.test(text)) return true;
+  const [, body = ''] = /^-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=\s]+)\n-----END/.exec(text) ?? [];
+  const start = 'openssh-key-v1\0\0\0\0';
+  try {
+    const bytes = atob(body.replaceAll(/\s/g, ''));
+    return bytes.startsWith(start) && bytes.slice(start.length + 1, start.length + 5) !== 'none';
+  } catch {
+    return false; // No base64, which is said by whoever reads it.
+  }
+}
 
 export const endpointSchema = optional((text): string | Wrong => {
   if (!URL.canParse(text) || !/^https?:\/\//.test(text)) return new Wrong('no URL such as https://s3.example.com');

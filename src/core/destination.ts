@@ -111,7 +111,7 @@ function readS3(rest: string): Destination | string {
   const slash = rest.indexOf('/');
   const bucket = slash === -1 ? rest : rest.slice(0, slash);
   if (bucket === '') return `it names no bucket: ${s3Form}`;
-  if (bucket.includes('@')) {
+  if (/[@:]/.test(bucket)) {
     return 'it holds credentials or a host, which do not belong in the URL: use the options s3-access-key, s3-secret-key and s3-endpoint';
   }
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {

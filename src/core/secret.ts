@@ -40,9 +40,9 @@ function remember(text: string): void {
   }
 }
 
-/** A text without any secret that this process knows, and without a password in a URL. */
+/** A text without any secret that this process knows, and without a password in a URL, which may hold slashes. */
 export function redact(text: string): string {
-  let clean = text.replaceAll(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*):[^\s/@"']+@/gi, `$1:${shown}@`);
+  let clean = text.replaceAll(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*):[^\s@"']+@/gi, `$1:${shown}@`);
   for (const each of known) if (clean.includes(each)) clean = clean.replaceAll(each, shown);
   return clean;
 }

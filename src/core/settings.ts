@@ -20,6 +20,7 @@ import {
   type Encryption,
 } from './encryption.ts';
 import { Failure } from './failure.ts';
+import { redact } from './secret.ts';
 import { noProxySchema, proxySchema, type Proxies } from './proxy.ts';
 
 /** What the operator decides, validated. */
@@ -203,7 +204,8 @@ export function parseSettings(raw: unknown): Settings {
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
     const detail = parsed.error.issues.find((issue) => issue.code === 'custom')?.message;
-    const text = JSON.stringify(value);
+    // Before it is cut: half a secret is not known for one.
+    const text = redact(JSON.stringify(value));
     const shown = isSecretOption(name) ? '(secret)' : text.length > 200 ? `${text.slice(0, 200)}…` : text;
     throw new Failure(
       'settings',

@@ -150,6 +150,16 @@ const cases: readonly Case[] = [
     "blocked: the model's setting juju-https-proxy is (secret), it must be empty, or the URL of a proxy (no URL). Next: juju model-config juju-https-proxy=…; until then the last good options are in force",
   ],
   [
+    'a store without its keys',
+    {
+      invalid: {
+        message: 'option s3-access-key is empty, and the destination is an S3 store',
+        next: 'juju config lb s3-access-key=…',
+      },
+    },
+    'blocked: option s3-access-key is empty, and the destination is an S3 store. Next: juju config lb s3-access-key=…; until then the last good options are in force',
+  ],
+  [
     'a place that is none',
     {
       invalid: {

@@ -18,7 +18,13 @@ interface Told {
 }
 
 /** Our charm and the store's in one model, not yet related. */
-async function beside({ form, store = { bucket: 'vault' }, isWithKeys = true, config = {}, ...options }: Told) {
+async function beside({
+  form,
+  store = { bucket: 'vault', region: 'eu' },
+  isWithKeys = true,
+  config = {},
+  ...options
+}: Told) {
   const world = await charmWorld({ ...options, landscape: 1, config: { destination: '', ...config } });
   const integrator = new S3Integrator(world.model, form, store);
   if (isWithKeys) integrator.giveKeys(keys);
@@ -116,11 +122,13 @@ describe.each(['v0', 'v1'] as const)('a store that s3-integrator names, keys as 
     );
     integrator.giveKeys(keys);
     await world.settle();
-    expect(kept(world)).toEqual(both({ lines: ['destination: "s3://vault"'], credentials: ownKeys }));
+    expect(kept(world)).toEqual(
+      both({ lines: ['destination: "s3://vault"', 's3-region: "eu"'], credentials: ownKeys }),
+    );
   });
 
   test('that names no bucket is no place, and a bucket that nobody chose is none', async () => {
-    const { world } = await related({ form, store: {} });
+    const { world } = await related({ form, store: { region: 'eu' } });
     expect(statuses(world)).toEqual(
       both(
         `blocked: the relation s3-parameters names no bucket. Next: juju config s3-integrator bucket=<bucket>, or juju config ${app} destination=s3://<bucket>/<folder>${inForce}`,
@@ -128,11 +136,13 @@ describe.each(['v0', 'v1'] as const)('a store that s3-integrator names, keys as 
     );
     world.model.config(app, { destination: 's3://vault/folder' });
     await world.settle();
-    expect(kept(world)).toEqual(both({ lines: ['destination: "s3://vault/folder"'], credentials: ownKeys }));
+    expect(kept(world)).toEqual(
+      both({ lines: ['destination: "s3://vault/folder"', 's3-region: "eu"'], credentials: ownKeys }),
+    );
     world.model.config(app, { destination: '' });
     world.model.config('s3-integrator', { bucket: 'other' });
     await world.settle();
-    expect(kept(world).map(({ lines }) => lines)).toEqual(both(['destination: "s3://other"']));
+    expect(kept(world).map(({ lines }) => lines)).toEqual(both(['destination: "s3://other"', 's3-region: "eu"']));
   });
 
   test('that goes leaves no keys behind, and the status says what is lost', async () => {
@@ -199,7 +209,7 @@ describe.each(['v0', 'v1'] as const)('a store that s3-integrator names, keys as 
     ['s3-uri-style', 'both', 'says s3-uri-style "both", it must be empty, path or host (neither)'],
     ['tls-ca-chain', '["x"]', 'says tls-ca-chain "x", it must be empty, or certificates as PEM (it holds no whole'],
   ])('that says a bad %s is told by that name, with the command for its own charm', async (name, value, told) => {
-    const { world } = await related({ form, store: { bucket: 'vault', [name]: value } });
+    const { world } = await related({ form, store: { bucket: 'vault', region: 'eu', [name]: value } });
 
     for (const status of statuses(world)) {
       expect(status).toContain(`blocked: the relation s3-parameters ${told}`);
@@ -226,7 +236,7 @@ test('only the leader asks, for what the option names; without one only the firs
   const bags: Record<string, unknown> = {};
   for (const form of ['v0', 'v1'] as const) {
     for (const destination of ['', 's3://mine/folder']) {
-      const { world } = await related({ form, store: {}, config: { destination } });
+      const { world } = await related({ form, store: { region: 'eu' }, config: { destination } });
       bags[`${form} ${destination}`] = world.model.bagOf(app, 's3-parameters');
     }
   }
@@ -247,7 +257,10 @@ test('on Juju 2.9 keys in the open are taken, and another leader goes on with th
   await world.settle();
 
   expect(kept(world)).toEqual(
-    both({ lines: ['destination: "s3://vault"'], credentials: { ...ownKeys, 's3-secret-key': 'planted-3' } }),
+    both({
+      lines: ['destination: "s3://vault"', 's3-region: "eu"'],
+      credentials: { ...ownKeys, 's3-secret-key': 'planted-3' },
+    }),
   );
   expect(statuses(world)).toEqual(both(expect.stringMatching(/^active/)));
 });
