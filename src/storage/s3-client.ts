@@ -100,6 +100,8 @@ export class S3Asker {
         }
         isUncertain = true;
         if (attempt >= this.patience.attempts) throw told.failure;
+        // A store may cut off a long request that comes with old keys, and its no is lost with the connection.
+        await this.#renew(keys);
         await sleep(this.patience.firstPauseMs * 2 ** (attempt - 1) * (0.75 + Math.random() / 2));
       }
     }

@@ -11,6 +11,8 @@ export interface S3Dialect {
   conditionalComplete: boolean;
   /** How many keys a page of a listing holds. */
   pageSize: number;
+  /** Cuts off who comes with unknown keys, before the body and without a word, as is seen of Ceph with a long one. */
+  cutsStrangersOff: boolean;
   clockShiftMs: number;
 }
 
@@ -39,7 +41,13 @@ interface Upload {
 
 /** A store in this process that answers like S3 as far as we ask, with one bucket, and without looking at signatures. */
 export class S3Server {
-  readonly dialect: S3Dialect = { conditionalPut: true, conditionalComplete: true, pageSize: 1000, clockShiftMs: 0 };
+  readonly dialect: S3Dialect = {
+    conditionalPut: true,
+    conditionalComplete: true,
+    pageSize: 1000,
+    cutsStrangersOff: false,
+    clockShiftMs: 0,
+  };
   readonly objects = new Map<string, StoredVersion>();
   readonly uploads = new Map<string, Upload>();
   /** Every request, as `PUT key?query`. */
@@ -81,11 +89,13 @@ export class S3Server {
     const fault = this.fault(name);
     this.requests.push(name);
     if (fault === 'drop-before') return void request.destroy();
+    const accessKey = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const isStranger = this.keys?.has(accessKey) === false;
+    if (isStranger && this.dialect.cutsStrangersOff) return void request.destroy();
     const body = await readBody(request);
     if (fault === 'stall') return;
     if (typeof fault === 'number') return say(response, fault, errorText(fault === 503 ? 'SlowDown' : 'Scripted'));
-    const accessKey = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    if (this.keys?.has(accessKey) === false) return say(response, 403, errorText('InvalidAccessKeyId'));
+    if (isStranger) return say(response, 403, errorText('InvalidAccessKeyId'));
     const forced = [...this.answers].find(([pattern]) => name.startsWith(pattern))?.[1];
     if (forced !== undefined) return say(response, forced[0], errorText(forced[1]));
     if (!url.pathname.startsWith('/bucket')) return say(response, 404, errorText('NoSuchBucket'));

@@ -1,6 +1,8 @@
 import {
+  CreateBucketCommand,
   CreateMultipartUploadCommand,
   PutBucketLifecycleConfigurationCommand,
+  PutObjectLockConfigurationCommand,
   UploadPartCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -8,6 +10,8 @@ import fc from 'fast-check';
 import { readdir } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isFailure } from '../../src/core/failure.ts';
+import { parseSettings } from '../../src/core/settings.ts';
+import { startConnectProxy } from '../doubles/connect-proxy.ts';
 import { startTcpProxy, type TcpProxy } from '../doubles/tcp-proxy.ts';
 import { startCeph, type Ceph } from '../setup/ceph.ts';
 import { all, bodyOf, bytes } from './bytes.ts';
@@ -122,6 +126,71 @@ test('uploads that nobody finished are swept, more keys than a page are listed, 
     kind: 'unavailable',
     message: expect.stringContaining('bucket'),
   });
+  await storage.close();
+});
+
+test('keys that are exchanged at the store cost a put that goes on nothing, over TLS through a proxy', async () => {
+  const through = await startConnectProxy(Number(new URL(ceph.tlsOptions['s3-endpoint'] ?? '').port));
+  const user = ['--uid=test', '--key-type=s3'];
+  const next = { 's3-access-key': 'thenextkeyoftest', 's3-secret-key': 'another-secret-of-the-test' };
+  const options = { ...ceph.tlsOptions, 'https-proxy': `http://127.0.0.1:${through.port}` };
+  const other = async () => parseSettings({ ...options, ...next }).access.s3;
+  const site = await s3Site('contract', parseSettings(options).access.s3);
+  const storage = await site.open({ reread: other });
+  const isRefused = async () =>
+    await site.open().then(
+      async (open) => {
+        await open.close();
+        return false;
+      },
+      (error: unknown) => isFailure(error, 'refused'),
+    );
+  const body = async function* () {
+    yield Buffer.alloc(9_000_000, 'a');
+    await ceph.admin('radosgw-admin', 'key', 'create', ...user, ...keyArguments(next));
+    await ceph.admin('radosgw-admin', 'key', 'rm', ...user, `--access-key=${ceph.options['s3-access-key'] ?? ''}`);
+    await expect.poll(isRefused, { timeout: 60_000 }).toBe(true);
+    yield Buffer.alloc(9_000_000, 'b');
+  };
+
+  try {
+    await storage.put('a/long', body());
+    expect((await bytes(await storage.get('a/long'))).byteLength).toBe(18_000_000);
+    expect(through.asked.length).toBeGreaterThan(0);
+    expect(through.asked.every((each) => /^CONNECT 127\.0\.0\.1:\d+$/.test(each))).toBe(true);
+  } finally {
+    await ceph.admin('radosgw-admin', 'key', 'create', ...user, ...keyArguments(ceph.options));
+    await expect.poll(isRefused, { timeout: 60_000 }).toBe(false);
+    await storage.close();
+    await through.stop();
+  }
+});
+
+function keyArguments(options: Readonly<Record<string, string>>): readonly string[] {
+  return [`--access-key=${options['s3-access-key'] ?? ''}`, `--secret-key=${options['s3-secret-key'] ?? ''}`];
+}
+
+test('a bucket that locks what it holds and one that keeps versions are told', async () => {
+  await client.send(new CreateBucketCommand({ Bucket: 'locked', ObjectLockEnabledForBucket: true }));
+  const site = await s3Site('locked', ceph.access());
+  const storage = await site.open();
+  const said = async () =>
+    (await storage.remarks()).map(({ text }) => text).filter((text) => text.startsWith('the bucket'));
+  expect(await said()).toEqual([expect.stringContaining('the bucket keeps versions')]);
+
+  await client.send(
+    new PutObjectLockConfigurationCommand({
+      Bucket: 'locked',
+      ObjectLockConfiguration: {
+        ObjectLockEnabled: 'Enabled',
+        Rule: { DefaultRetention: { Mode: 'GOVERNANCE', Days: 1 } },
+      },
+    }),
+  );
+  expect(await said()).toEqual([
+    expect.stringContaining('the bucket keeps versions'),
+    expect.stringContaining('the bucket locks new objects'),
+  ]);
   await storage.close();
 });
 

@@ -137,8 +137,14 @@ test.each([
 describe('keys that are exchanged', () => {
   const [oldKey, newKey] = ['ACCESSKEYOFTEST', 'ANOTHERKEYOFTEST'];
 
-  test.each([true, false])('cost a put that goes on nothing, conditional complete: %s', async (knows) => {
+  test.each([
+    [true, false],
+    [false, false],
+    [true, true],
+    [false, true],
+  ])('cost a put that goes on nothing, conditional complete: %s, a no that is lost: %s', async (knows, cuts) => {
     server.dialect.conditionalComplete = knows;
+    server.dialect.cutsStrangersOff = cuts;
     server.keys = new Set([oldKey]);
     let asked = 0;
     const reread = async () => {
