@@ -1,12 +1,14 @@
 import { execa } from 'execa';
 import { createCipheriv, createHash } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
 import { segmentName } from '../../src/core/wal-name.ts';
-import { walNameOfKey } from '../../src/repository/layout.ts';
-import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
+import { listWal, readWal, walKeyIn } from '../../src/repository/wal-store.ts';
+import type { StartDestinations } from '../setup/destinations.ts';
 import { makeWalUnit, mebibyte, segmentBytes, type WalUnit } from '../setup/wal-unit.ts';
+import { all } from '../storage/bytes.ts';
 
 const victims = ['front', 'node', 'group'] as const;
 
@@ -22,13 +24,13 @@ function randomFrom(seed: number): () => number {
 }
 
 /** What a row of kills has met. */
-export interface KillStory {
+interface KillStory {
   readonly seed: number;
   /** Calls that were killed before they had ended. */
   readonly killed: number;
   /** Calls whose object was complete though they never said so. */
   readonly storedUnsaid: number;
-  /** Temporary files that killed calls left at the destination. */
+  /** Temporary files or begun uploads that killed calls left at the destination. */
   readonly rests: number;
 }
 
@@ -36,14 +38,15 @@ export interface KillStory {
  * Archives segments one after the other as PostgreSQL does, each killed at a random instant and then asked for again, and
  * holds after every kill that the destination has a whole object under the name or none.
  */
-export async function killArchiveWal(
+async function killArchiveWal(
   runtime: string,
   rounds: number,
   seed: number,
-  encryption?: Readonly<Record<string, string>>,
+  start: StartDestinations,
 ): Promise<KillStory> {
   const random = randomFrom(seed);
-  const at = await makeWalUnit(encryption);
+  const destinations = await start();
+  const at = await makeWalUnit(await destinations.add());
   let [killed, storedUnsaid] = [0, 0];
   try {
     let fullMs = 300;
@@ -64,10 +67,12 @@ export async function killArchiveWal(
       await rm(join(at.dataDirectory, file.path));
     }
     const stored = await storedNames(at);
-    if (stored.names.length !== rounds) throw new Error(`seed ${seed}: ${stored.names.length} of ${rounds} are stored`);
-    return { seed, killed, storedUnsaid, rests: stored.rests };
+    if (stored.length !== rounds) throw new Error(`seed ${seed}: ${stored.length} of ${rounds} are stored`);
+    const rests = await at.repository.storage.sweep('', new Date(Date.now() + 60_000));
+    return { seed, killed, storedUnsaid, rests };
   } finally {
     await at.remove();
+    await destinations.stop();
   }
 }
 
@@ -102,7 +107,7 @@ async function archiveAndKill(
   if (victim === 'node') await execa('pkill', ['-KILL', '-P', String(front)], { reject: false });
   else kill(victim === 'group' ? -front : front);
   const { exitCode } = await call;
-  if (exitCode === 0 && !(await storedNames(at)).names.includes(file.name)) throw new Error('0, but nothing is stored');
+  if (exitCode === 0 && !(await storedNames(at)).includes(file.name)) throw new Error('0, but nothing is stored');
   return exitCode !== 0;
 }
 
@@ -125,15 +130,35 @@ async function orphansHaveEnded(runtime: string): Promise<void> {
 
 /** Tells whether the object is there; what is there must be whole and these bytes. */
 async function isWhole(at: WalUnit, name: string, bytes: Buffer, what: string): Promise<boolean> {
-  if (!(await storedNames(at)).names.includes(name)) return false;
+  if (!(await storedNames(at)).includes(name)) return false;
   const chunks: Uint8Array[] = [];
   for await (const chunk of readWal(at.repository, walKeyIn(at.repository, at.place, name))) chunks.push(chunk);
   if (!Buffer.concat(chunks).equals(bytes)) throw new Error(`${what}: ${name} is stored with other bytes`);
   return true;
 }
 
-async function storedNames(at: WalUnit): Promise<{ names: readonly string[]; rests: number }> {
-  const files = await readdir(at.destination, { recursive: true });
-  const names = files.flatMap((file) => (file.includes('/wal/') ? (walNameOfKey(`/${file}`) ?? []) : []));
-  return { names, rests: files.filter((file) => file.endsWith('.tmp')).length };
+async function storedNames(at: WalUnit): Promise<readonly string[]> {
+  return await all(listWal(at.repository, at.place));
+}
+
+/** The test that kills so many calls; KILL_SEED repeats it. */
+export function killArchiveWalTest(
+  name: string,
+  start: StartDestinations,
+  { rounds, killed, storedUnsaid = 0 }: { rounds: number; killed: number; storedUnsaid?: number },
+): void {
+  test(
+    `archive-wal to ${name}, killed at up to ${rounds} random instants, leaves no hole and nothing torn`,
+    { timeout: 300_000 + rounds * 10_000 },
+    async () => {
+      const seed = Number(process.env['KILL_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+      process.stdout.write(`archive-wal kills: KILL_SEED=${seed}\n`);
+
+      const story = await killArchiveWal(process.env['LANDSCAPE_BACKUP_TEST_RUNTIME'] ?? '', rounds, seed, start);
+
+      process.stdout.write(`${JSON.stringify(story)}\n`);
+      expect(story.killed).toBeGreaterThanOrEqual(killed);
+      expect(story.storedUnsaid).toBeGreaterThanOrEqual(storedUnsaid);
+    },
+  );
 }

@@ -34,7 +34,7 @@ describe.runIf(isRoot)('a destination that is full (needs root, to mount a small
       },
     };
     becomeOwner();
-    archived = await makeArchivedCluster({ destination: disk });
+    archived = await makeArchivedCluster({ destination: { destination: `file://${disk}` } });
   });
 
   afterAll(async () => {

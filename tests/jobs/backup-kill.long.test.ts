@@ -1,25 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
-import { chooseSeed, killBackups } from '../setup/kill-backups.ts';
-import { becomeOwner } from '../setup/machine.ts';
+import { onDisk, onS3, onSftp } from '../setup/destinations.ts';
+import { backupKillTests } from './backup-kill.ts';
 
-let archived: ArchivedCluster;
-const seed = chooseSeed();
-
-beforeAll(async () => {
-  becomeOwner();
-  archived = await makeArchivedCluster();
-  await archived.server.sql(
-    'CREATE TABLE t (n int, what text); INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 50000) n',
-  );
-});
-
-afterAll(async () => {
-  await archived.machine.destroy();
-});
-
-test(`a backup that is killed at any instant lies about nothing (SEED=${seed})`, async () => {
-  await killBackups(archived, 50, seed);
-
-  expect(await archived.server.sql('SELECT count(*) FROM t')).toBe('50050');
-}, 900_000);
+backupKillTests('a directory', onDisk, { times: 50 });
+backupKillTests('an SFTP server', onSftp, { times: 25, lowLevel: true });
+backupKillTests("Ceph's S3 gateway", onS3, { times: 25, lowLevel: true });

@@ -56,4 +56,5 @@ const unit = unitFolder(join(root, 'home'), unitName);
 const context = pruneContext({ repository, unit, clock }, { count: 2, days: 0 });
 const { id } = await makePrunePlan(context);
 await prune(context, { by: 'person', confirm: id });
+await repository.storage.close();
 process.stdout.write(`${calls}\n`);

@@ -1,3 +1,5 @@
+import { onDisk, onSftp } from '../setup/destinations.ts';
 import { pruneKillTests } from './prune-kill.ts';
 
-pruneKillTests(5, 20261124);
+pruneKillTests('a directory', onDisk, 5, 20261124);
+pruneKillTests('an SFTP server', onSftp, 2, 20261125);

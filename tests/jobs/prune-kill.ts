@@ -10,7 +10,9 @@ import { layout, walKey } from '../../src/repository/layout.ts';
 import { bytesOf, type Repository } from '../../src/repository/repository.ts';
 import { isFailure } from '../../src/core/failure.ts';
 import { now } from '../core/catalogue-builder.ts';
-import { makeSite, objectsOf, pruneContext, reopen, storeDaily, type Site } from './prune-site.ts';
+import { writeDestination, type DestinationOptions, type StartDestinations } from '../setup/destinations.ts';
+import { all } from '../storage/bytes.ts';
+import { makeSite, objectsOf, openAt, pruneContext, reopen, storeDaily, type Site } from './prune-site.ts';
 
 const child = join(import.meta.dirname, 'prune-child.ts');
 /** So many calls of a whole prune of the site below change something. */
@@ -27,17 +29,21 @@ function randomFrom(seed: number): (below: number) => number {
   };
 }
 
-/** Tests that kill a prune with -9 so many times, each at its own instant.. */
-export function pruneKillTests(times: number, seed: number): void {
-  test(`a prune that is killed ${times} times anywhere leaves whole backups or marked ones, and the next finishes (seed ${seed})`, async () => {
-    const site = await makeSite();
+/** Tests that kill a prune with -9 so many times, each at its own instant. */
+export function pruneKillTests(name: string, start: StartDestinations, times: number, seed: number): void {
+  test(`a prune at ${name} that is killed ${times} times anywhere leaves whole backups or marked ones, and the next finishes (seed ${seed})`, async () => {
+    const destinations = await start();
+    const site = await makeSite(await destinations.add());
+    const copyOf = async (label: string) => await copySite(site, label, await destinations.add());
     try {
       await storeDaily(site, 6);
       const id = '20261101T000000Z-00aaaa';
       for (const part of ['1', '2'])
         await site.storage.put(`${layout.backup(site.place, id)}base.tar.zst.0000${part}`, bytesOf('x'));
       const random = randomFrom(seed);
-      const expected = await finished(await copyOf(site, 'whole'));
+      const whole = await copyOf('whole');
+      const expected = await finished(whole);
+      await whole.repository.storage.close();
       for (let run = 1; run <= times; run += 1) {
         const [nth, when, milliseconds] = [
           1 + random(changingCalls),
@@ -45,7 +51,7 @@ export function pruneKillTests(times: number, seed: number): void {
           random(4),
         ];
         const where = `seed ${seed}, run ${run}: ${when} call ${nth}, ${milliseconds} ms`;
-        const copy = await copyOf(site, `run-${run}`);
+        const copy = await copyOf(`run-${run}`);
         const ran = await execa(
           process.execPath,
           [child, copy.root, '15-main', String(nth), when, String(milliseconds)],
@@ -54,18 +60,29 @@ export function pruneKillTests(times: number, seed: number): void {
         expect(ran.signal ?? ran.exitCode, `${where}: ${ran.stderr}`).toBe(ran.exitCode === 0 ? 0 : 'SIGKILL');
         await expectNoLie(copy.repository, where);
         expect(await finished(copy), where).toEqual(expected);
+        await copy.repository.storage.close();
       }
     } finally {
       await site.destroy();
+      await destinations.stop();
     }
-  }, 600_000);
+  }, 1_200_000);
 }
 
 type Copy = Pick<Site, 'repository' | 'unit' | 'clock' | 'root' | 'place'>;
 
-async function copyOf(site: Site, name: string): Promise<Copy> {
+/** Another site with the same objects, at a destination of its own. */
+async function copySite(site: Site, name: string, options: DestinationOptions): Promise<Copy> {
   const root = join(site.root, name);
-  for (const part of ['destination', 'home']) await cp(join(site.root, part), join(root, part), { recursive: true });
+  await cp(join(site.root, 'home'), join(root, 'home'), { recursive: true });
+  await writeDestination(root, options);
+  const there = await openAt(root);
+  const keys = await all(site.storage.list(''));
+  for (let from = 0; from < keys.length; from += 16) {
+    const some = keys.slice(from, from + 16);
+    await Promise.all(some.map(async ({ key }) => await there.put(key, await site.storage.get(key))));
+  }
+  await there.close();
   const repository = await reopen(root, () => now);
   return { ...site, root, repository, unit: { ...site.unit, ...unitAt(site, root) } };
 }

@@ -6,17 +6,17 @@ import { backupSchema, type Backup, type Part } from '../../src/core/backup.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import type { PruneContext } from '../../src/jobs/prune-plan.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
-import { isSharedFolder, layout, walKey, type Place } from '../../src/repository/layout.ts';
+import { layout, walKey, type Place } from '../../src/repository/layout.ts';
 import { bytesOf, createRepository, openRepository, type Repository } from '../../src/repository/repository.ts';
-import { openDirectory } from '../../src/storage/directory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { makePrivateFolder, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
 import { backup, now as builtNow, segmentSize } from '../core/catalogue-builder.ts';
 import { fixedClock } from '../doubles/fixed-clock.ts';
+import { openDestination, readDestination, writeDestination, type DestinationOptions } from '../setup/destinations.ts';
 
 const systemIdentifier = '7000000000000000001';
 
-/** A repository in a real directory with one owner, and the owner's unit. */
+/** A repository at a real destination with one owner, and the owner's unit. */
 export interface Site {
   readonly root: string;
   readonly storage: Storage;
@@ -27,10 +27,11 @@ export interface Site {
   destroy(): Promise<void>;
 }
 
-/** Makes a site whose clocks all stand at the built catalogues' `now`. */
-export async function makeSite(): Promise<Site> {
+/** Makes a site whose clocks all stand at the built catalogues' `now`; in a directory of its own unless it is told a place. */
+export async function makeSite(options?: DestinationOptions): Promise<Site> {
   const root = await mkdtemp(join(tmpdir(), 'prune-'));
   await mkdir(join(root, 'destination'));
+  await writeDestination(root, options ?? { destination: `file://${join(root, 'destination')}` });
   const clock = fixedClock(builtNow);
   const storage = withClock(await openAt(root), () => clock.now());
   const { repository } = await createRepository(storage, builtNow);
@@ -45,7 +46,11 @@ export async function makeSite(): Promise<Site> {
     since: new Date(0),
     parent: null,
   });
-  return { root, storage, repository, place, unit, clock, destroy: async () => await rm(root, { recursive: true }) };
+  const destroy = async () => {
+    await storage.close();
+    await rm(root, { recursive: true });
+  };
+  return { root, storage, repository, place, unit, clock, destroy };
 }
 
 /** A unit's folder that says who its cluster belongs to; without an owner id it owns nothing. */
@@ -56,9 +61,9 @@ export async function makeUnit(root: string, name: string, ownerId: string | und
   return unit;
 }
 
-async function openAt(root: string): Promise<Storage> {
-  const path = join(root, 'destination');
-  return await openDirectory(path, { url: `file://${path}`, isShared: isSharedFolder });
+/** Opens the destination that a site's settings name. */
+export async function openAt(root: string): Promise<Storage> {
+  return await openDestination(await readDestination(root), join(root, 'private'));
 }
 
 /** Opens the repository of a site again, as another process would. */

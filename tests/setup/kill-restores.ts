@@ -25,7 +25,7 @@ export async function killRestores(
   { times, seed, rows }: { readonly times: number; readonly seed: number; readonly rows: string },
 ): Promise<void> {
   const random = seededRandom(seed);
-  const context = await restoreContext(archived.machine, spare, archived.repository);
+  const context = await restoreContext(archived.machine, spare, archived.repository, {}, archived.options);
   const { kept } = await plannedRestore(context, { target: { to: 'end' } });
   const { label, dataDirectory } = spare.cluster;
   const command = () => {

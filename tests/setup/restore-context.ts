@@ -25,8 +25,9 @@ export async function restoreContext(
   server: TestCluster,
   repository: Repository,
   options: Partial<Pick<RestoreContext, 'patience' | 'progress' | 'signal'>> = {},
+  settings: Readonly<Record<string, unknown>> = {},
 ): Promise<RestoreContext> {
-  const context = await jobContext(machine, server);
+  const context = await jobContext(machine, server, settings);
   await mkdir(context.unit.path, { recursive: true, mode: 0o700 });
   return {
     ...context,

@@ -23,6 +23,10 @@ export interface Sshd {
   /** A destination on it; with a port, through a proxy there. */
   destination(path: string, port?: number): SftpDestination;
   access(): SftpAccess;
+  /** The options that name a folder of it and get in, in clear. */
+  options(path: string): Readonly<Record<string, string>>;
+  /** Makes a folder that was made on this machine the user's. */
+  own(path: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -41,11 +45,12 @@ export async function startSshd(options: { readonly denied?: string } = {}): Pro
   await writeFile(authorizedKeys, `${client.public}\n`);
   await writeFile(join(root, 'sshd_config'), configuration(root, port, options.denied));
   await chmod(root, 0o755);
+  // What it says goes nowhere: sessions that outlive it would hold its pipes open.
   const command = [program, '-D', '-e', '-f', join(root, 'sshd_config')];
   const become = process.getuid?.() === 0 ? ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups'] : [];
   if (become.length > 0) await execa('chown', ['-R', `${user}:`, root]);
   const [first = program, ...rest] = [...become, ...command];
-  const server = execa(first, rest, { reject: false, stdin: 'ignore', cwd: '/', cleanup: true });
+  const server = execa(first, rest, { reject: false, stdio: 'ignore', cwd: '/', cleanup: true });
   await acceptsConnections(port);
   return {
     port,
@@ -55,6 +60,14 @@ export async function startSshd(options: { readonly denied?: string } = {}): Pro
     authorizedKeys,
     destination: (path, through = port) => sftpDestination(`sftp://${user}@127.0.0.1:${through}${path}`),
     access: () => parseSettings({ 'sftp-host-key': host.public, 'sftp-private-key': client.private }).access.sftp,
+    options: (path) => ({
+      destination: sftpDestination(`sftp://${user}@127.0.0.1:${port}${path}`).url,
+      'sftp-host-key': host.public,
+      'sftp-private-key': client.private,
+    }),
+    own: async (path) => {
+      await execa('chown', ['-R', `${user}:`, path]);
+    },
     stop: async () => {
       server.kill('SIGTERM');
       await server;

@@ -1,4 +1,3 @@
-import { dump } from 'js-yaml';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,11 +5,11 @@ import type { Owner } from '../../src/core/incarnation.ts';
 import { parseSettings } from '../../src/core/settings.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
-import { isSharedFolder, type Place } from '../../src/repository/layout.ts';
+import type { Place } from '../../src/repository/layout.ts';
 import { createRepository, type Repository } from '../../src/repository/repository.ts';
-import { openDirectory } from '../../src/storage/directory.ts';
 import { writeJson } from '../../src/system/files.ts';
-import { pinSchema, settingsFile, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
+import { pinSchema, unitFolder, writeOwnerState, type UnitFolder } from '../../src/system/home.ts';
+import { openDestination, writeDestination, type DestinationOptions } from './destinations.ts';
 
 export const mebibyte = 1024 * 1024;
 export const testIdentifier = '7000000000000000001';
@@ -69,8 +68,8 @@ export interface WalUnit {
   remove(): Promise<void>;
 }
 
-/** Makes such a unit; with options of encryption its repository is encrypted. */
-export async function makeWalUnit(encryption: Readonly<Record<string, string>> = {}): Promise<WalUnit> {
+/** Makes such a unit; the options may name another place for its repository than a directory of its own, and its encryption. */
+export async function makeWalUnit(options: DestinationOptions = {}): Promise<WalUnit> {
   const root = await mkdtemp(join(tmpdir(), 'lb-wal-'));
   // The machine's own clusters are none of these tests' business.
   process.env['PG_CLUSTER_CONF_ROOT'] = join(root, 'conf');
@@ -80,14 +79,15 @@ export async function makeWalUnit(encryption: Readonly<Record<string, string>> =
   const controlFile = Buffer.alloc(8192);
   controlFile.writeBigUInt64LE(BigInt(testIdentifier));
   await writeFile(join(dataDirectory, 'global', 'pg_control'), controlFile);
-  const url = `file://${destination}`;
-  const storage = await openDirectory(destination, { url, isShared: isSharedFolder });
-  const { repository } = await createRepository(storage, new Date(), parseSettings(encryption).encryption);
   const place: Place = { systemIdentifier: testIdentifier, incarnation: 1 };
-  await claimIncarnation(repository, testIdentifier, 1, testOwner);
   const unit = unitFolder(home, '15-main');
   await mkdir(unit.path);
-  await writeFile(settingsFile(home), dump({ destination: url, ...encryption }), { mode: 0o640 });
+  const at = { destination: `file://${destination}`, ...options };
+  const storage = await openDestination(at, unit.path);
+  const { url } = storage;
+  const { repository } = await createRepository(storage, new Date(), parseSettings(at).encryption);
+  await claimIncarnation(repository, testIdentifier, 1, testOwner);
+  await writeDestination(home, at);
   await writeJson(unit.pin, pinSchema, { repositoryId: repository.record.id, url });
   await writeOwnerState(unit, { ownerId: testOwner.ownerId, ...place });
   const write = async (name: string, bytes: Uint8Array) => {
@@ -108,6 +108,7 @@ export async function makeWalUnit(encryption: Readonly<Record<string, string>> =
     segment: async (facts) =>
       await write(segmentName(facts.timeline, facts.number, facts.sizeBytes ?? mebibyte), segmentBytes(facts)),
     remove: async () => {
+      await storage.close();
       await rm(root, { recursive: true, force: true });
     },
   };

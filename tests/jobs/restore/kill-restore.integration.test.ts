@@ -1,3 +1,5 @@
+import { onDisk, onSftp } from '../../setup/destinations.ts';
 import { killRestoreTest } from './kill-restore.ts';
 
-killRestoreTest(5);
+killRestoreTest('a directory', onDisk, 5);
+killRestoreTest('an SFTP server', onSftp, 3);

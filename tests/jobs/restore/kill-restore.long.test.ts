@@ -1,3 +1,6 @@
+import { onDisk, onS3, onSftp } from '../../setup/destinations.ts';
 import { killRestoreTest } from './kill-restore.ts';
 
-killRestoreTest(50);
+killRestoreTest('a directory', onDisk, 50);
+killRestoreTest('an SFTP server', onSftp, 25);
+killRestoreTest("Ceph's S3 gateway", onS3, 25);
