@@ -19,8 +19,10 @@ export type DestinationOptions = Readonly<Record<string, string>>;
 /** A server of a test, or the disk, with room for destinations that know nothing of each other. */
 export interface Destinations {
   readonly name: string;
-  /** An empty one more. */
-  add(): Promise<DestinationOptions>;
+  /** Where its server listens on loopback; the disk has none. */
+  readonly port: number | undefined;
+  /** An empty one more, reached through a proxy where a port is given. */
+  add(through?: number): Promise<DestinationOptions>;
   stop(): Promise<void>;
 }
 
@@ -32,6 +34,7 @@ export const onDisk: StartDestinations = async () => {
   const root = await mkdtemp(join(tmpdir(), 'lb-disk-'));
   return {
     name: 'a directory',
+    port: undefined,
     add: async () => {
       const path = await mkdtemp(join(root, 'at-'));
       await chmod(path, 0o2770);
@@ -49,11 +52,12 @@ export const onSftp: StartDestinations = async () => {
   let made = 0;
   return {
     name: 'an SFTP server',
-    add: async () => {
+    port: server.port,
+    add: async (through) => {
       const path = join(server.folder, `at-${(made += 1)}`);
       await mkdir(path);
       if (process.getuid?.() === 0) await server.own(path);
-      return server.options(path);
+      return server.options(path, through);
     },
     stop: server.stop,
   };
@@ -66,7 +70,12 @@ export const onS3: StartDestinations = async () => {
   let made = 0;
   return {
     name: "Ceph's S3 gateway",
-    add: async () => ({ destination: `s3://backups/at-${(made += 1)}`, ...ceph.options }),
+    port: ceph.port,
+    add: async (through = ceph.port) => ({
+      destination: `s3://backups/at-${(made += 1)}`,
+      ...ceph.options,
+      's3-endpoint': `http://127.0.0.1:${through}`,
+    }),
     stop: ceph.stop,
   };
 };
@@ -78,7 +87,7 @@ export function encrypted(start: StartDestinations): StartDestinations {
     const key = newAgeKey();
     return {
       ...destinations,
-      add: async () => ({ ...(await destinations.add()), ...encryptionOptions([key], [key]) }),
+      add: async (through) => ({ ...(await destinations.add(through)), ...encryptionOptions([key], [key]) }),
     };
   };
 }

@@ -23,8 +23,8 @@ export interface Sshd {
   /** A destination on it; with a port, through a proxy there. */
   destination(path: string, port?: number): SftpDestination;
   access(): SftpAccess;
-  /** The options that name a folder of it and get in, in clear. */
-  options(path: string): Readonly<Record<string, string>>;
+  /** The options that name a folder of it and get in, in clear; with a port, through a proxy there. */
+  options(path: string, port?: number): Readonly<Record<string, string>>;
   /** Makes a folder that was made on this machine the user's. */
   own(path: string): Promise<void>;
   stop(): Promise<void>;
@@ -60,8 +60,8 @@ export async function startSshd(options: { readonly denied?: string } = {}): Pro
     authorizedKeys,
     destination: (path, through = port) => sftpDestination(`sftp://${user}@127.0.0.1:${through}${path}`),
     access: () => parseSettings({ 'sftp-host-key': host.public, 'sftp-private-key': client.private }).access.sftp,
-    options: (path) => ({
-      destination: sftpDestination(`sftp://${user}@127.0.0.1:${port}${path}`).url,
+    options: (path, through = port) => ({
+      destination: sftpDestination(`sftp://${user}@127.0.0.1:${through}${path}`).url,
       'sftp-host-key': host.public,
       'sftp-private-key': client.private,
     }),
