@@ -5,12 +5,15 @@
  * Then everything is compared: rows, files, the spare's passwords, where its Landscape connects to, production's archive.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isSecretOption } from '../../src/core/settings.ts';
 import { contents } from '../journeys/contents.ts';
 import { destination, makeCharmWorld, type CharmModel, type CharmWorld } from '../journeys/charm-world.ts';
 import { fitsOf, kept } from '../journeys/landscape-proof.ts';
+import type { DestinationOptions } from '../setup/destinations.ts';
 import { until } from '../setup/wait.ts';
 import { everyRow } from '../setup/landscape-databases.ts';
 import type { PostgresqlHost } from '../site/postgresql-host.ts';
+import { startServer, type Kind, type Server } from './destination.ts';
 import { bold, quote, say, title } from './narrator.ts';
 
 const landscape = 'landscape-server/0';
@@ -41,7 +44,8 @@ function showStatus(model: CharmModel): void {
 }
 
 async function deploy(model: CharmModel, config: Readonly<Record<string, string | boolean>>): Promise<void> {
-  const given = Object.entries(config).map(([name, value]) => ` --config ${name}=${String(value)}`);
+  const shown = (name: string, value: string) => (isSecretOption(name) ? '…' : value);
+  const given = Object.entries(config).map(([name, value]) => ` --config ${name}="${shown(name, String(value))}"`);
   say(`   $ juju deploy -m ${model.name} ./landscape-backup.charm${given.join('')}`);
   say(`   $ juju integrate -m ${model.name} landscape-backup:postgresql postgresql`);
   say(`   $ juju integrate -m ${model.name} landscape-backup:landscape landscape-server`);
@@ -72,11 +76,15 @@ function keepWriting(database: PostgresqlHost): { stop(): Promise<number> } {
 }
 
 /** Gives back what ends when the spare is up: nothing of production waits for it. */
-async function deployBoth(production: CharmModel, spare: CharmModel): Promise<{ readonly spareIsUp: Promise<void> }> {
+async function deployBoth(
+  production: CharmModel,
+  spare: CharmModel,
+  options: DestinationOptions,
+): Promise<{ readonly spareIsUp: Promise<void> }> {
   title('Two models, production and a spare: the charm beside PostgreSQL and Landscape Server');
-  const deploying = deploy(production, { destination, 'restart-postgresql': true });
+  const deploying = deploy(production, { ...options, 'restart-postgresql': true });
   const spareIsUp = (async () => {
-    await deploy(spare, { destination });
+    await deploy(spare, options);
     await spare.until(spare.unit, /not joined/, 120);
   })();
   spareIsUp.catch(() => undefined); // Awaited where the spare is needed.
@@ -183,14 +191,15 @@ async function prove(
   return { good, rows: `${rows} of ${was.rows.length} rows`, files: `${files} of ${was.files.length} files` };
 }
 
-async function tell(world: CharmWorld): Promise<boolean> {
+async function tell(world: CharmWorld, server: Server | undefined): Promise<boolean> {
   const [production, spare] = await Promise.all([
     world.addModel('production', { landscape: 1 }),
     world.addModel('spare', { landscape: 1 }),
   ]);
   const began = performance.now();
   say(`   that took ${(began / 1000).toFixed(0)} s`);
-  const { spareIsUp } = await deployBoth(production, spare);
+  const { spareIsUp } = await deployBoth(production, spare, server?.options ?? { destination });
+  const look = async () => await (server?.contents(guests) ?? contents(world.share, guests));
   await keepProduction(production);
   const [original] = production.landscapes;
   if (original === undefined) throw new Error('production has no Landscape');
@@ -199,10 +208,10 @@ async function tell(world: CharmWorld): Promise<boolean> {
   await spareIsUp;
   // From here on production writes nothing by itself: what changes would be the spare's doing.
   await production.database.stop();
-  const before = await contents(world.share, guests);
+  const before = await look();
   await restore(spare, second);
   const proof = await prove(spare, { rows, files, ownHost: spare.database.storesHost });
-  const isUntouched = (await contents(world.share, guests)).join('\n') === before.join('\n');
+  const isUntouched = (await look()).join('\n') === before.join('\n');
   say(`   production's archive: ${isUntouched ? `${before.length} objects, not a byte changed` : 'CHANGED'}`);
   showStatus(spare);
   say(`   ${((performance.now() - began) / 1000).toFixed(0)} s since the machines were up`);
@@ -210,14 +219,21 @@ async function tell(world: CharmWorld): Promise<boolean> {
   return proof.good && isUntouched;
 }
 
-/** Tells it; true when all that it says is true. */
-export async function tellCharm(): Promise<boolean> {
+/** Tells it with the repository at such a destination; true when all that it says is true. */
+export async function tellCharm(kind: Kind): Promise<boolean> {
   say(bold('landscape-backup: the packed charm in two simulated Juju models'));
   say('   machines, PostgreSQL, Landscape and their charms are set up …');
-  const world = await makeCharmWorld();
+  const server = kind === 'directory' ? undefined : await startServer(kind);
   try {
-    return await tell(world);
+    if (server !== undefined)
+      say(`   the repository will lie at ${server.options['destination'] ?? ''}, a real server`);
+    const world = await makeCharmWorld();
+    try {
+      return await tell(world, server);
+    } finally {
+      await world.close();
+    }
   } finally {
-    await world.close();
+    await server?.stop();
   }
 }

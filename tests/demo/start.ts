@@ -3,11 +3,14 @@
  *
  * As root: two simulated Juju models, the packed charm as real processes in machines of their own, real PostgreSQL clusters and
  * Landscape units; a disaster, and a restore on the spare to a second. As anybody else, or where the kernel gives no namespaces:
- * the engine alone. The last line says what came back; the exit code is 0 only when that is true.
+ * the engine alone. With `-- --destination sftp` or `-- --destination s3` the repository lies on a real OpenSSH server or in a
+ * real Ceph behind its S3 gateway; that is the charm's story only. The last line says what came back; the exit code is 0 only when that is true.
  */
 import { execa } from 'execa';
+import { parseArgs } from 'node:util';
 import { setup } from '../setup/global.ts';
 import { tellCharm } from './charm.ts';
+import { kinds } from './destination.ts';
 import { tellEngine } from './engine.ts';
 import { say } from './narrator.ts';
 
@@ -18,12 +21,20 @@ async function whyNoMachines(): Promise<string | undefined> {
   return exitCode === 0 ? undefined : 'this kernel, or the container around us, gives no namespaces';
 }
 
+async function tell(): Promise<boolean> {
+  const { values } = parseArgs({ options: { destination: { type: 'string', default: 'directory' } } });
+  const kind = kinds.find((each) => each === values.destination);
+  if (kind === undefined) throw new Error(`--destination ${values.destination} is none of ${kinds.join(', ')}`);
+  const why = await whyNoMachines();
+  if (why === undefined) return await tellCharm(kind);
+  if (kind !== 'directory') throw new Error(`${why}, and only there the story is told with --destination ${kind}`);
+  say(`(${why}: this is the story of the engine alone, without Juju; as root it is the charm's)\n`);
+  return await tellEngine();
+}
+
 const removeRuntime = await setup();
 try {
-  const why = await whyNoMachines();
-  if (why !== undefined)
-    say(`(${why}: this is the story of the engine alone, without Juju; as root it is the charm's)\n`);
-  process.exitCode = (await (why === undefined ? tellCharm() : tellEngine())) ? 0 : 1;
+  process.exitCode = (await tell()) ? 0 : 1;
 } finally {
   await removeRuntime();
 }

@@ -7,6 +7,9 @@ cd "$(dirname "$0")/../.."
 
 # libatomic1 and libstdc++6 are what the project's Node links to beside the C library.
 packages="libatomic1 libstdc++6 postgresql libjson-perl zstd tar procps util-linux mount systemd openssh-server age"
+case " $* " in
+  *"--destination s3 "* | *"--destination=s3 "*) packages="$packages ceph-mon ceph-mgr ceph-osd radosgw ceph-common openssl" ;;
+esac
 for extra in ${LANDSCAPE_BACKUP_PACKAGES:-}; do packages="$packages $extra"; done
 
 missing=""
