@@ -127,6 +127,26 @@ test('PostgreSQL that is killed and started again finds what the archiver has do
   await everythingArchived(await endSegments(3));
 });
 
+test('PostgreSQL that becomes a standby and is promoted under the archiver leaves no hole in either timeline', async () => {
+  startArchiver();
+  await isUp();
+  await endSegments(3);
+  await archived.server.stop();
+  await writeFile(join(archived.cluster.dataDirectory, 'standby.signal'), '');
+  await archived.server.start();
+  expect(await archived.server.sql('select pg_is_in_recovery()')).toBe('t');
+
+  await archived.server.sql('select pg_promote()');
+  await until('it is promoted', async () => (await archived.server.sql('select pg_is_in_recovery()')) === 'f');
+  const name = await endSegments(3);
+
+  expect(name).toMatch(/^00000002/);
+  await everythingArchived(name);
+  const stored: string[] = [];
+  for await (const each of listWal(archived.repository, archived.place)) stored.push(each);
+  expect(stored).toContain('00000002.history');
+});
+
 test('a second archiver of the unit goes away and says why', async () => {
   startArchiver();
   await isUp();
