@@ -4,7 +4,7 @@
  * Pairs run in turn (ours, theirs, ours, theirs …), so that a machine whose speed drifts drifts for both; what is told is the
  * ratio of each pair, as median with minimum and maximum. Nothing here fails a build.
  *
- *   npm run bench -- [--gigabytes 3] [--runs 3] [--segments 200] [--only data | wal]
+ *   npm run bench -- [--gigabytes 3] [--runs 3] [--segments 200] [--only data | wal | push | get | recovery]
  */
 import { execa } from 'execa';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -227,9 +227,18 @@ async function asRoot(command: string, args: readonly string[]): Promise<void> {
 
 const removeRuntime = await setup();
 try {
-  if (values.only !== 'wal') await benchAllData();
+  if (['', 'data'].includes(values.only)) await benchAllData();
+  const part = values.only === 'wal' ? '' : values.only;
   // In a process of its own: it goes on as the clusters' owner.
-  const wal = [join(import.meta.dirname, 'wal.ts'), '--segments', values.segments, '--runs', values.runs];
+  const wal = [
+    join(import.meta.dirname, 'wal.ts'),
+    '--segments',
+    values.segments,
+    '--runs',
+    values.runs,
+    '--only',
+    part,
+  ];
   if (values.only !== 'data') await execa(process.execPath, wal, { stdio: 'inherit' });
 } finally {
   await removeRuntime();

@@ -1,7 +1,7 @@
 /**
  * The part of `npm run bench` about WAL in motion; it runs as the clusters' owner, in a process of its own.
  *
- *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/wal.ts [--segments 200] [--runs 3]
+ *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/wal.ts [--segments 200] [--runs 3] [--only push | get | recovery]
  */
 import { execa } from 'execa';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -21,7 +21,11 @@ import { makeRecovery, type TestRecovery } from '../setup/recovery.ts';
 import { compareRuns, type Side } from './compare.ts';
 
 const { values } = parseArgs({
-  options: { segments: { type: 'string', default: '200' }, runs: { type: 'string', default: '3' } },
+  options: {
+    segments: { type: 'string', default: '200' },
+    runs: { type: 'string', default: '3' },
+    only: { type: 'string', default: '' },
+  },
 });
 const wantedSegments = Number(values.segments);
 const runs = Number(values.runs);
@@ -186,6 +190,10 @@ class Peer {
     await execa(command, args);
   }
 
+  async forgetFetched(): Promise<void> {
+    await rm(join(this.spool, 'in'), { recursive: true, force: true });
+  }
+
   async drain(): Promise<{ seconds: number; peakMiB: number }> {
     await this.make();
     const { cluster } = this.#bench.archived;
@@ -329,9 +337,6 @@ async function benchGet(bench: Bench, peer: Peer): Promise<void> {
   const front = join(machine.runtime, 'bin', 'restore-wal');
   const data = bench.original.dataDirectory;
   await putInService(bench);
-  const forgetTheirs = async () => {
-    await rm(join(peer.spool, 'in'), { recursive: true, force: true });
-  };
   const target = 'pg_wal/RECOVERYXLOG';
   await compareRuns(
     'restore-wal of a prefetched segment, ms a call',
@@ -354,7 +359,7 @@ async function benchGet(bench: Bench, peer: Peer): Promise<void> {
     {
       name: 'archive-get',
       run: async () => {
-        await forgetTheirs();
+        await peer.forgetFetched();
         const call = (name: string) => peer.args(['archive-get', name, target], data);
         await timeCalls([[data, ...call(bench.names[0] ?? '')]]);
         return await getCalls(bench, call, async (names) => {
@@ -369,6 +374,12 @@ async function benchGet(bench: Bench, peer: Peer): Promise<void> {
       },
     },
   );
+}
+
+async function benchRecovery(bench: Bench, peer: Peer): Promise<void> {
+  const { unit, machine } = bench.archived;
+  const front = join(machine.runtime, 'bin', 'restore-wal');
+  await putInService(bench);
   const ours = async () => {
     let prefetcher: ReturnType<typeof startPrefetcher> | undefined;
     const seconds = await recover(bench, 'ours', (at) => {
@@ -387,7 +398,7 @@ async function benchGet(bench: Bench, peer: Peer): Promise<void> {
   const theirs: Side = {
     name: 'pgBackRest async',
     run: async () => {
-      await forgetTheirs();
+      await peer.forgetFetched();
       return await recover(bench, 'theirs', (at) => quoted(peer.args(['archive-get', '%f', '%p'], at)));
     },
   };
@@ -398,8 +409,15 @@ becomeOwner();
 const bench = await prepare();
 try {
   const peer = new Peer(bench);
-  await benchPush(bench, peer);
-  await benchGet(bench, peer);
+  const isWanted = (part: string) => values.only === '' || values.only === part;
+  if (isWanted('push')) await benchPush(bench, peer);
+  else {
+    // What is fetched has to be stored.
+    await drainOurs(bench);
+    await peer.drain();
+  }
+  if (isWanted('get')) await benchGet(bench, peer);
+  if (isWanted('recovery')) await benchRecovery(bench, peer);
 } finally {
   await bench.archived.machine.destroy();
 }
