@@ -71,5 +71,5 @@ test.each(['2.9.49', '3.6.27', '4.0.15'])('our own charm is one that Juju %s tak
   const charm = parseCharm(await readCharmFiles(join(import.meta.dirname, '..', '..')), behaviourOf(version));
 
   expect([charm.name, charm.subordinate]).toEqual(['landscape-backup', true]);
-  expect([...charm.endpoints.keys()].sort()).toEqual(['landscape', 'peers', 'postgresql']);
+  expect([...charm.endpoints.keys()].sort()).toEqual(['landscape', 'peers', 'postgresql', 's3-parameters']);
 });
