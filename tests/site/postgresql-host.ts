@@ -96,7 +96,8 @@ function hostOf(machine: SiteMachine, password: string): PostgresqlHost {
       await machine.run([
         'sh',
         '-c',
-        'p=$(head -n 1 "$1/postmaster.pid"); kill -KILL "$p" $(pgrep -P "$p")',
+        // A child that has ended by itself in between is none to kill.
+        'p=$(head -n 1 "$1/postmaster.pid"); c=$(pgrep -P "$p"); kill -KILL "$p" && { kill -KILL $c 2>/dev/null || :; }',
         'kill',
         data,
       ]);
