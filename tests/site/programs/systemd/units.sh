@@ -6,6 +6,7 @@
 directories="/etc/systemd/system /run/systemd/system /run/systemd/generator /usr/local/lib/systemd/system
 /usr/lib/systemd/system"
 known=/run/site/units
+read -r host </etc/hostname
 states=/run/site/state
 # Targets of the system itself. They are there and active, and only what was enabled into them counts.
 system_targets="sysinit.target local-fs.target remote-fs.target basic.target sockets.target network.target \
@@ -42,14 +43,26 @@ fragment_of() {
 # drop_ins_of <unit>: its drop-in files by their names; of two with one name the first directory's.
 drop_ins_of() {
   case $1 in *@*.*) names="$1 ${1%%@*}@.${1##*.}" ;; *) names=$1 ;; esac
+  found="" many=""
   for directory in $directories; do
     for name in $names; do
+      [ -d "$directory/$name.d" ] || continue
       for file in "$directory/$name.d"/*.conf; do
-        [ -e "$file" ] && printf '%s %s\n' "${file##*/}" "$file"
+        [ -e "$file" ] || continue
+        [ -z "$found" ] || many=yes
+        found="$found${file##*/} $file
+"
       done
     done
-  done | sort -s -u -k 1,1 | cut -d ' ' -f 2-
+  done
+  # Most units have none or one, and this runs for every unit at every reload.
+  if [ -n "$many" ]; then printf '%s' "$found" | sort -s -u -k 1,1 | cut -d ' ' -f 2-
+  elif [ -n "$found" ]; then echo "${found#* }"
+  fi
 }
+
+# is_masked <file>
+is_masked() { [ -L "$1" ] && [ "$(readlink -f "$1")" = /dev/null ]; }
 
 # load <unit>: reads it unless that was done already.
 load() {
@@ -63,13 +76,14 @@ read_unit() {
     echo "Load|State|loaded" >"$written"
   elif [ -z "$fragment" ]; then
     echo "Load|State|not-found" >"$written"
-  elif [ "$(readlink -f "$fragment")" = /dev/null ] || [ ! -s "$fragment" ]; then
+  elif is_masked "$fragment" || [ ! -s "$fragment" ]; then
     printf 'Load|State|masked\nLoad|Fragment|%s\n' "$fragment" >"$written"
   else
     parse_unit "$1" "$fragment" >"$written" || { rm -f "$written"; fail_to_simulate "a unit like $1"; }
   fi
   for kind in Wants:wants Requires:requires; do
     for directory in $directories; do
+      [ -d "$directory/$1.${kind#*:}" ] || continue
       # What Debian enables into the system's own targets starts no machine of ours.
       [ "$directory" != /usr/lib/systemd/system ] || ! is_system_target "$1" || continue
       for link in "$directory/$1.${kind#*:}"/*; do
@@ -87,7 +101,7 @@ parse_unit() {
   ins=$(drop_ins_of "$1")
   printf 'Load|State|loaded\nLoad|Fragment|%s\n' "$2"
   for file in $ins; do echo "Load|DropIn|$file"; done
-  UNIT=$1 PREFIX=${prefix%.*} INSTANCE=$instance HOST=$(hostname) \
+  UNIT=$1 PREFIX=${prefix%.*} INSTANCE=$instance HOST=$host \
     awk -f /usr/lib/site/systemd/flatten.awk "$2" $ins </dev/null
 }
 
@@ -133,7 +147,7 @@ file_state() {
   fragment=$(fragment_of "$1")
   if is_system_target "$1"; then echo static; return; fi
   if [ -z "$fragment" ]; then echo not-found; return; fi
-  if [ "$(readlink -f "$fragment")" = /dev/null ]; then echo masked; return; fi
+  if is_masked "$fragment"; then echo masked; return; fi
   for link in /etc/systemd/system/*.wants/"$1" /etc/systemd/system/*.requires/"$1"; do
     if [ -L "$link" ]; then echo enabled; return; fi
   done
@@ -179,7 +193,6 @@ reload_units() {
   run_generators
   for file in "$known"/*; do
     [ -e "$file" ] || continue
-    rm -f "$file"
     read_unit "${file##*/}"
   done
 }
