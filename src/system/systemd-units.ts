@@ -41,7 +41,16 @@ export async function installUnitFiles(
     await run('systemctl', ['daemon-reload']);
     await removeFile(unreadMark(places));
   }
-  if (request.due.length > 0) await run('systemctl', ['enable', '--now', `${places.due}.timer`]);
+  const timer = `${places.due}.timer`;
+  // To enable a unit has systemd read all its files again, and this is asked in many hooks.
+  if (request.due.length > 0 && !(await isKept(timer))) await run('systemctl', ['enable', '--now', timer]);
+}
+
+/** Whether a unit is active, and will be after a reboot. */
+async function isKept(unit: string): Promise<boolean> {
+  const { stdout } = await run('systemctl', ['show', '--property=ActiveState,UnitFileState', unit]);
+  const said = stdout.split('\n');
+  return said.includes('ActiveState=active') && said.includes('UnitFileState=enabled');
 }
 
 /**

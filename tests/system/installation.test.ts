@@ -39,15 +39,20 @@ test('what is installed lies outside of the charm, and its programs run', async 
   expect(await unitFile('landscape-backup-landscape-backup-0-due.service')).toContain(
     `ExecStart=${runtime}/bin/landscape-backup run-due --home ${home}\n`,
   );
-  expect(await machine.told()).toEqual(['daemon-reload', 'enable --now landscape-backup-landscape-backup-0-due.timer']);
+  expect(await machine.told()).toEqual([
+    'daemon-reload',
+    'show --property=ActiveState,UnitFileState landscape-backup-landscape-backup-0-due.timer',
+    'enable --now landscape-backup-landscape-backup-0-due.timer',
+  ]);
 });
 
 test('what is installed already is left alone, and systemd reads its files again only when one has changed', async () => {
   await install();
   const before = await machine.files();
   await machine.told();
+  await machine.systemctl('case $1 in show) printf "ActiveState=active\\nUnitFileState=enabled\\n" ;; esac');
   expect(await install()).toEqual({ runtimeChanged: false, notes: [] });
-  expect(await machine.told()).toEqual(['enable --now landscape-backup-landscape-backup-0-due.timer']);
+  expect(await machine.told()).not.toContain('daemon-reload');
   expect(await machine.files()).toEqual(before);
 
   await install(first, ['run-due', 'landscape-due']);
@@ -55,6 +60,24 @@ test('what is installed already is left alone, and systemd reads its files again
   expect(await unitFile('landscape-backup-landscape-backup-0-due.service')).toMatch(
     /^ExecStart=-\S+ run-due .*\nExecStart=\S+ landscape-due /m,
   );
+});
+
+test.each([
+  ['stopped', 'inactive', 'enabled'],
+  ['disabled', 'active', 'disabled'],
+  ['not known', 'inactive', ''],
+])('a timer that is %s runs again, and one that is kept is left alone', async (_, active, file) => {
+  const says = (state: string, fileState: string) =>
+    `case $1 in show) printf 'ActiveState=${state}\\nUnitFileState=${fileState}\\n' ;; esac`;
+  const enable = 'enable --now landscape-backup-landscape-backup-0-due.timer';
+  await machine.systemctl(says(active, file));
+  await install();
+  await machine.told();
+  await install();
+  expect(await machine.told()).toContain(enable);
+  await machine.systemctl(says('active', 'enabled'));
+  await install();
+  expect(await machine.told()).not.toContain(enable);
 });
 
 test('an upgrade puts the new runtime in force and keeps exactly the one before', async () => {
