@@ -1,7 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { clusterFactsSchema } from '../core/cluster-facts.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import { landscapeUnitFactsSchema } from '../core/landscape-facts.ts';
@@ -64,8 +64,10 @@ export async function localMachine(juju: JujuEnvironment): Promise<UnitMachine> 
       await writeAtomically(settingsFile(home), text, 0o644);
     },
     keepCredentials: async (values) => {
+      // Without any there is nobody to keep them for, and to list clusters takes as long as all the rest.
+      const isAny = Object.values(values).some((value) => value !== '');
       // A machine without a cluster, as Landscape's, keeps them for root alone.
-      const owner = (await listClusters().catch(() => []))[0];
+      const owner = isAny ? (await listClusters().catch(() => []))[0] : undefined;
       return await writeCredentials(home, values, owner?.ownerGid ?? 0);
     },
     writeSite: async (site) => {

@@ -36,19 +36,25 @@ export async function readSnapshot(
   machine: UnitMachine,
 ): Promise<Snapshot> {
   const roles = await readRoles(tools);
+  // Together: the machine takes longer to say what it is than Juju does.
+  const [local, said] = await Promise.all([machine.look(roles), readJuju(environment, tools)]);
+  return { environment, roles, local, ...said };
+}
+
+async function readJuju(
+  environment: JujuEnvironment,
+  tools: HookTools,
+): Promise<Omit<Snapshot, 'environment' | 'roles' | 'local'>> {
   const config = await tools.configGet();
   const offer = await readOffer(tools);
   const [peers] = await tools.relationIds('peers');
   return {
-    environment,
     config,
     offer,
     secrets: await readSecrets(tools, [...secretUris(config, environment.version), ...offeredSecrets(offer)]),
     isLeader: await tools.isLeader(),
-    roles,
     peers,
     ...(await readPeers(environment, tools, peers)),
-    local: await machine.look(roles),
   };
 }
 
