@@ -1,7 +1,7 @@
 import { Failure } from '../core/failure.ts';
 import { jujuRun } from '../core/juju-words.ts';
 import { isGivenUp, type Intent } from '../core/site-restore.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   addresseeOf,
   followJob,

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { isPending, type Job } from '../core/job.ts';
 import { stepTeller } from '../core/job-text.ts';

@@ -3,7 +3,7 @@ import { jujuRun } from '../core/juju-words.ts';
 import { restorePlanSchema, type RestorePlan } from '../core/restore-plan.ts';
 import type { Intent } from '../core/site-restore.ts';
 import { nextStep } from '../core/site-restore.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { applicationFields, unitFields } from '../hooks/bags.ts';
 import { restoreView, spokesman } from '../hooks/restore-stage.ts';
 import { siteOf, publishedFacts } from '../hooks/site-facts.ts';

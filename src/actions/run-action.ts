@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isFailure, toFailure } from '../core/failure.ts';
 import { inJujuWords } from '../core/juju-words.ts';
 import type { JujuEnvironment } from '../juju/environment.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { clusterFactsSchema, factsWithout, toProblem, type ClusterFacts, type Problem } from '../core/cluster-facts.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import { findCluster, type Cluster } from '../postgres/cluster.ts';

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { makeControl } from '../postgres/control.ts';
 import { findCluster, type Cluster } from '../postgres/cluster.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 import type { ClusterCatalogue, IncarnationCatalogue } from './catalogue.ts';
 import { lsnSchema } from './lsn.ts';

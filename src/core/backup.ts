@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { lsnSchema } from './lsn.ts';
 
 /** An instant as JSON carries it: RFC 3339 in UTC outside, a `Date` inside. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { exitCodes, toFailure, type FailureKind } from './failure.ts';
 
 const kindSchema = z.custom<FailureKind>((kind) => typeof kind === 'string' && Object.hasOwn(exitCodes, kind));

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { archiveLagSchema } from './archive-lag.ts';
 import { walLineSchema } from './wal-line.ts';
 import { healthSchema, type Health } from './health.ts';

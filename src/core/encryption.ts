@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { fingerprintOf, isFingerprint, readIdentity, readRecipient, type Recipient } from './age-key.ts';
 import { Secret } from './secret.ts';
 

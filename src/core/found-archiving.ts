@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 
 /** `found.json`: how the cluster was archived before us, so that it can be put back, and what we had to force. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { levels, type Finding, type HealthFacts } from './health-facts.ts';
 import { findings } from './health-findings.ts';
 

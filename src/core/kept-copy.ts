@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 
 /** `copy.json`: a person said that this cluster shall stay a copy. It holds for this cluster only. */

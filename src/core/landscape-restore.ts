@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A plan's id in the name of a file. */
 export const planIdPattern = /^[A-Za-z0-9-]{1,64}$/;

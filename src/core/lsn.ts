@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from './failure.ts';
 
 /** A position in the WAL, in bytes from its beginning; PostgreSQL writes it as `16/B374D848`. */

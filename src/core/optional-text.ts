@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A text that may be empty, read by a function that says which rule it breaks. */
 export function optional<T>(read: (text: string) => T | Wrong): z.ZodType<T | undefined, string> {

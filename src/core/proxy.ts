@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { optional, Wrong } from './optional-text.ts';
 import { Secret } from './secret.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 import { Failure } from './failure.ts';
 import { segmentName, segmentNumber, type WalName } from './wal-name.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 
 /** The stages of a restore over all units, in their order, and those of giving it up. Each may run twice. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 
 /** What a unit is there for: which of the charm's endpoints are related. */

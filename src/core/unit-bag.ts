@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { intentSchema, progressSchema } from './site-restore.ts';
 import { unitFactsSchema } from './site.ts';
 

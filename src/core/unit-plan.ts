@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from './backup.ts';
 import { Failure } from './failure.ts';
 import type { PublishedLandscape, Site, UnitFacts } from './site.ts';

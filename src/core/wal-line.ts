@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { contiguousFrom, segmentAt, type Way } from './restorable.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
 import { timelineOfSegment } from './timeline.ts';

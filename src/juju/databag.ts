@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RelationData } from './hook-tools.ts';
 
 /** What a bag holds under a name. */

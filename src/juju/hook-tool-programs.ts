@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 import { Secret } from '../core/secret.ts';
 import { run } from '../system/process.ts';

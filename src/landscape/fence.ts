@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from '../core/backup.ts';
 import { Failure } from '../core/failure.ts';
 import { fenceDropIn, maintenanceFile } from '../core/landscape-profile.ts';

@@ -38,6 +38,8 @@ export async function makeRuntime(root: string, into: string, node: string): Pro
     splitting: true,
     banner: { js: banner },
     external: ['pg-native', 'cpu-features', '*.node'],
+    // Its file for ES modules, of which only the checksum in use is taken: every program reads its bundle at every start.
+    alias: { 'hash-wasm': join(root, 'node_modules', 'hash-wasm', 'dist', 'index.esm.js') },
     legalComments: 'none',
     logLevel: 'warning',
     metafile: true,

@@ -1,5 +1,5 @@
 import { Octokit } from '@octokit/rest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 
 /** A release as far as we look at it. */

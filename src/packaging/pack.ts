@@ -6,7 +6,7 @@
 import { dump } from 'js-yaml';
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { makeRuntime } from './build.ts';
 import { swapFolder } from './place.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { archivingNames, type ArchivingFacts, type EffectiveSetting } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import type { Connection } from './query.ts';

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { valueInFile, withoutOurLines, type LineChange } from '../core/configuration-line.ts';
 import { Failure } from '../core/failure.ts';
 import { errorCode, writeAtomically } from '../system/files.ts';

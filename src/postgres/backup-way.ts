@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { lowLevelCommands, type LowLevelCommands } from './low-level/commands.ts';
 import { postgresFailure, withConnection, type Address, type Connection } from './query.ts';

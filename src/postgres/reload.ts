@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EffectiveSetting } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import { lsnSchema, type Lsn } from '../core/lsn.ts';

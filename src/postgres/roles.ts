@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connection } from './query.ts';
 
 /** The roles of a cluster with what proves their passwords. Holds secrets: keep it 0600. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { lsnSchema, type Lsn } from '../core/lsn.ts';
 import type { Connection } from './query.ts';

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { lsnSchema } from '../core/lsn.ts';
 import type { SlotFacts, StreamFacts } from '../core/streaming.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { lsnSchema, type Lsn } from '../core/lsn.ts';
 import { parseHistory, type TimelineSwitch } from '../core/timeline.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { lsnSchema } from '../core/lsn.ts';
 import { readServerFacts } from './server-facts.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import type { Storage } from '../storage/storage.ts';
 import { formatJson, parseJson } from '../system/files.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 import type { Repository } from './repository.ts';
 

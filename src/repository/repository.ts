@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 import { noEncryption, type Encryption } from '../core/encryption.ts';
 import { repositorySchema, type RepositoryRecord } from '../core/record.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { finished, pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress } from 'node:zlib';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { writeChunk } from './compress.ts';
 import { parseJson } from '../system/files.ts';

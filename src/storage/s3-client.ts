@@ -3,7 +3,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { S3Access } from '../core/destination-access.ts';
 import { Failure } from '../core/failure.ts';
 import { environment } from '../system/environment.ts';

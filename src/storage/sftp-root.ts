@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SftpDestination } from '../core/destination.ts';
 import { Failure } from '../core/failure.ts';
 import { sftpFailure } from './sftp-failure.ts';

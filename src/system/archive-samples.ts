@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { archiveSampleSchema, type ArchiveSample } from '../core/archive-rate.ts';
 import { isFailure } from '../core/failure.ts';
 import { readJson, writeJson } from './files.ts';

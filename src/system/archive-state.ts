@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { instantSchema } from '../core/backup.ts';
 import { isFailure, toFailure } from '../core/failure.ts';
 import { readJson, writeJson } from './files.ts';

@@ -1,7 +1,7 @@
 import { dump, load } from 'js-yaml';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 import { isSecretOption, parseSettings, type Settings } from '../core/settings.ts';
 import { readJson, readText, removeFile, syncDirectory, writeAtomically, writeJson } from './files.ts';

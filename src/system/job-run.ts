@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { exitCodes, Failure } from '../core/failure.ts';
 import { jobFailureSchema, type JobEnded, type JobFailure, type JobRequest } from '../core/job.ts';
 import type { Secret } from '../core/secret.ts';

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { jobStepSchema, type JobStep } from '../core/job.ts';
 import type { JobFolder } from './job-folder.ts';
 

@@ -2,7 +2,7 @@ import { execa, getOneMessage, sendMessage, type Message, type Options } from 'e
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
 
 /** How a program is run. Arguments are a list and never pass a shell. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readJson, removeFile, writeJson } from './files.ts';
 import type { UnitFolder } from './home.ts';
 

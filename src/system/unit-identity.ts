@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readJson, writeJson } from './files.ts';
 
 /** What a unit is there for: which of its charm's endpoints are related. */

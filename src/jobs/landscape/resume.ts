@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../../core/failure.ts';
 import type { LandscapePlan } from '../../core/landscape-restore.ts';
 import { lowerFence, readFence } from '../../landscape/fence.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Failure } from '../../core/failure.ts';
 import { lsnSchema } from '../../core/lsn.ts';
 import type { BaseBackupRequest } from '../base-backup-command.ts';

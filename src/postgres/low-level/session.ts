@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import pg from 'pg';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { Failure } from '../../core/failure.ts';
 import { postgresFailure, type Address, type Connection } from '../query.ts';
 
