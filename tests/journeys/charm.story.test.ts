@@ -73,7 +73,10 @@ test('the timer works without Juju, and widens what can be restored to any secon
   production.juju.updateStatus(unit);
 
   await production.until(unit, /^active: 15\/main: can restore to any second from \S+ to \S+; next backup \S+$/);
-  expect(await production.run(unit, 'status')).toContain(`${production.status(unit)}\nok: 15/main: no WAL waits`);
+  const said = await production.run(unit, 'status');
+  expect(said).toContain(`${production.status(unit)}\n`);
+  expect(said).toContain('\nok: 15/main: no WAL waits');
+  expect(said).toMatch(/\nok: 15\/main: WAL segments since the newest backup: \d+ found/);
 });
 
 test('the resident archiver runs beside the cluster as its owner, and comes back when it is killed', async () => {
