@@ -9,6 +9,7 @@ import { isSecretOption } from '../../src/core/settings.ts';
 import { contents } from '../journeys/contents.ts';
 import { destination, makeCharmWorld, type CharmModel, type CharmWorld } from '../journeys/charm-world.ts';
 import { fitsOf, kept } from '../journeys/landscape-proof.ts';
+import type { AgeKey } from '../setup/age.ts';
 import type { DestinationOptions } from '../setup/destinations.ts';
 import { until } from '../setup/wait.ts';
 import { everyRow } from '../setup/landscape-databases.ts';
@@ -80,9 +81,12 @@ async function deployBoth(
   production: CharmModel,
   spare: CharmModel,
   options: DestinationOptions,
+  key: AgeKey | undefined,
 ): Promise<{ readonly spareIsUp: Promise<void> }> {
   title('Two models, production and a spare: the charm beside PostgreSQL and Landscape Server');
-  const deploying = deploy(production, { ...options, 'restart-postgresql': true });
+  const encryption =
+    key === undefined ? {} : { 'encryption-recipients': key.recipient, 'encryption-confirmed': key.fingerprint };
+  const deploying = deploy(production, { ...options, ...encryption, 'restart-postgresql': true });
   const spareIsUp = (async () => {
     await deploy(spare, options);
     await spare.until(spare.unit, /not joined/, 120);
@@ -136,10 +140,21 @@ async function disaster({ database, ...production }: CharmModel): Promise<{ seco
   return { second, rows };
 }
 
-async function restore(spare: CharmModel, second: string): Promise<void> {
+/** What the spare is given for its restore alone: the key that production never had, as a secret that it may read. */
+function grantKey({ juju, name }: CharmModel, key: AgeKey): { readonly identity: string } {
+  const identity = juju.addSecret('backup-key', { 'encryption-identity': key.file });
+  say(`   $ juju add-secret -m ${name} backup-key encryption-identity#file=backup-key.txt`);
+  quote(identity);
+  juju.grantSecret(identity, 'landscape-backup');
+  say(`   $ juju grant-secret -m ${name} backup-key landscape-backup`);
+  return { identity };
+}
+
+async function restore(spare: CharmModel, second: string, key: AgeKey | undefined): Promise<void> {
   title('The spare: the plan comes first');
-  const plan = await run(spare, spare.unit, 'restore', { to: `time=${second}` });
-  const [, id = ''] = /confirm=(\w+)\s*$/.exec(plan) ?? [];
+  const given = key === undefined ? {} : grantKey(spare, key);
+  const plan = await run(spare, spare.unit, 'restore', { to: `time=${second}`, ...given });
+  const [, id = ''] = /restore confirm=(\w+)/.exec(plan) ?? [];
 
   title('Landscape on the spare is paused, and the plan is confirmed');
   await run(spare, landscape, 'pause');
@@ -147,7 +162,7 @@ async function restore(spare: CharmModel, second: string): Promise<void> {
   await until('the pause is known', async () =>
     (spare.juju.bagOf(spare.beside(landscape), 'peers')['facts'] ?? '').includes('"running":false'),
   );
-  await run(spare, spare.unit, 'restore', { confirm: id });
+  await run(spare, spare.unit, 'restore', { confirm: id, ...given });
   let before = '';
   for (const end = performance.now() + 180_000; performance.now() < end; await sleep(20)) {
     const now = statusLines(spare);
@@ -191,14 +206,19 @@ async function prove(
   return { good, rows: `${rows} of ${was.rows.length} rows`, files: `${files} of ${was.files.length} files` };
 }
 
-async function tell(world: CharmWorld, server: Server | undefined): Promise<boolean> {
+interface Told {
+  readonly server: Server | undefined;
+  readonly key: AgeKey | undefined;
+}
+
+async function tell(world: CharmWorld, { server, key }: Told): Promise<boolean> {
   const [production, spare] = await Promise.all([
     world.addModel('production', { landscape: 1 }),
     world.addModel('spare', { landscape: 1 }),
   ]);
   const began = performance.now();
   say(`   that took ${(began / 1000).toFixed(0)} s`);
-  const { spareIsUp } = await deployBoth(production, spare, server?.options ?? { destination });
+  const { spareIsUp } = await deployBoth(production, spare, server?.options ?? { destination }, key);
   const look = async () => await (server?.contents(guests) ?? contents(world.share, guests));
   await keepProduction(production);
   const [original] = production.landscapes;
@@ -209,7 +229,7 @@ async function tell(world: CharmWorld, server: Server | undefined): Promise<bool
   // From here on production writes nothing by itself: what changes would be the spare's doing.
   await production.database.stop();
   const before = await look();
-  await restore(spare, second);
+  await restore(spare, second, key);
   const proof = await prove(spare, { rows, files, ownHost: spare.database.storesHost });
   const isUntouched = (await look()).join('\n') === before.join('\n');
   say(`   production's archive: ${isUntouched ? `${before.length} objects, not a byte changed` : 'CHANGED'}`);
@@ -219,8 +239,8 @@ async function tell(world: CharmWorld, server: Server | undefined): Promise<bool
   return proof.good && isUntouched;
 }
 
-/** Tells it with the repository at such a destination; true when all that it says is true. */
-export async function tellCharm(kind: Kind): Promise<boolean> {
+/** Tells it with the repository at such a destination, encrypted to a key or not; true when all that it says is true. */
+export async function tellCharm(kind: Kind, key: AgeKey | undefined): Promise<boolean> {
   say(bold('landscape-backup: the packed charm in two simulated Juju models'));
   say('   machines, PostgreSQL, Landscape and their charms are set up …');
   const server = kind === 'directory' ? undefined : await startServer(kind);
@@ -229,7 +249,7 @@ export async function tellCharm(kind: Kind): Promise<boolean> {
       say(`   the repository will lie at ${server.options['destination'] ?? ''}, a real server`);
     const world = await makeCharmWorld();
     try {
-      return await tell(world, server);
+      return await tell(world, { server, key });
     } finally {
       await world.close();
     }
