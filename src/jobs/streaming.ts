@@ -13,8 +13,9 @@ import { withConnection, type Connection } from '../postgres/query.ts';
 import { currentLsn } from '../postgres/reload.ts';
 import { createSlot, dropSlot } from '../postgres/slot.ts';
 import { readWritingPlace } from '../postgres/timeline-history.ts';
-import { layout, type Place } from '../repository/layout.ts';
+import type { Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
+import { walKeyIn } from '../repository/wal-store.ts';
 import { readOwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import {
@@ -183,7 +184,7 @@ async function isPassed(
 }
 
 async function isStored(repository: Repository, place: Place, name: WalName): Promise<boolean> {
-  const key = layout.walFile(place, name);
+  const key = walKeyIn(repository, place, name.name);
   const folder = key.slice(0, key.lastIndexOf('/') + 1);
   return (await repository.storage.folders(folder)).includes(key.slice(folder.length));
 }

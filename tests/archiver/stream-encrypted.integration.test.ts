@@ -14,6 +14,7 @@ import {
   untilStored,
   useMethod,
 } from '../setup/streamed-cluster.ts';
+import { until } from '../setup/wait.ts';
 
 const key = newAgeKey();
 const count = 'select count(*), coalesce(sum(i), 0) from t';
@@ -73,4 +74,22 @@ test('a stream stores everything encrypted with the recipient alone, and recover
   await streamContext(archived, encryptionOptions([key], [key]));
   expect(await recovered(archived, base, 'with', count)).toBe('24|3084');
   await base.remove();
+});
+
+test('the way back to archiving ends where everything is encrypted, too', async () => {
+  archived = await makeArchivedCluster({ archiving: false, encryption: encryptionOptions([key]) });
+  await allowReplication(archived);
+  const archiver = await startArchiver(archived);
+  await useMethod(archived, 'stream');
+  await archived.server.sql('create table t (i int); select pg_switch_wal()');
+  await untilStored(archived);
+  const slots = async () => await archived.server.sql('select count(*) from pg_replication_slots');
+  expect(await slots()).toBe('1');
+
+  await until('the slot has gone', async () => {
+    await archived.server.sql('insert into t values (1); select pg_switch_wal()');
+    await useMethod(archived, 'archive');
+    return (await slots()) === '0';
+  });
+  await archiver.kill('SIGTERM');
 });
