@@ -35,8 +35,11 @@ export async function moveAndRestore(
     return said;
   };
   const old = machine.destination;
-  const insert = async (from: number) => {
+  const write = async (from: number) => {
     await production.sql(`insert into t select generate_series(${from + 1}, ${from + 100000})`);
+  };
+  const insert = async (from: number) => {
+    await write(from);
     // It switches the segment, waits until it is stored, and reads it back.
     await done('check');
   };
@@ -54,7 +57,11 @@ export async function moveAndRestore(
 
     await insert(200_000); // Only the old destination has it.
     await story.configure({ destination, ...access }, secrets);
-    await insert(300_000); // Only the new one has it.
+    await write(300_000); // Only the new one has it.
+    // What was archived in between is missing there until it is brought over.
+    const between = (await run('check')).stdout;
+    expect(between).toMatch(/ok +wal: a record was written, its segment \w+ arrived/);
+    expect(between).toMatch(/FAIL contiguity: .* \d+ lost/);
     const second = await copy(story, `--from=${old}`);
     expect(second.plan).toMatchObject({ to: destination, state: 'whole' });
     expect(second.copied).toMatchObject({ isNew: false });
