@@ -83,11 +83,17 @@ export async function receivers({ unit }: ArchivedCluster): Promise<readonly num
 export async function storedEnd({ repository, place }: ArchivedCluster): Promise<Lsn> {
   const names: string[] = [];
   for await (const name of listWal(repository, place)) names.push(name);
-  const index = [...indexWal(names, mebibyte).timelines.values()].at(-1);
+  return endOf(names, mebibyte);
+}
+
+/** The same from the names of what is stored. */
+export function endOf(names: readonly string[], segmentSize: number): Lsn {
+  const index = [...indexWal(names, segmentSize).timelines.values()].at(-1);
   if (index === undefined || (index.timeline > 1 && !index.hasHistory)) return 0n;
   const whole = (index.runs.at(-1)?.last ?? -1) + 1;
   const part = index.parts.at(-1);
-  const end = part !== undefined && part.segment >= whole ? part.segment * mebibyte + part.length : whole * mebibyte;
+  const end =
+    part !== undefined && part.segment >= whole ? part.segment * segmentSize + part.length : whole * segmentSize;
   return BigInt(end);
 }
 
