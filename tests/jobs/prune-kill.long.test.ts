@@ -5,5 +5,5 @@ import { pruneKillTests } from './prune-kill.ts';
 const seed = Number(process.env['PRUNE_KILL_SEED'] ?? Date.now() % 1_000_000_007);
 
 pruneKillTests('a directory', onDisk, 50, seed);
-pruneKillTests('an SFTP server', onSftp, 20, seed);
-pruneKillTests("Ceph's S3 gateway", onS3, 20, seed);
+pruneKillTests('an SFTP server', onSftp, 10, seed);
+pruneKillTests("Ceph's S3 gateway", onS3, 10, seed);
