@@ -48,7 +48,7 @@ export async function s3Site(bucket: string, access: S3Access): Promise<S3Site> 
     destination,
     privateFolder,
     open: async (more = {}) =>
-      await openS3(destination, { access, reread: async () => access, privateFolder, ...more }),
+      await openS3(destination, { access, reread: async () => more.access ?? access, privateFolder, ...more }),
     destroy: async () => {
       await rm(privateFolder, { recursive: true, force: true });
     },
