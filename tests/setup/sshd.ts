@@ -36,22 +36,29 @@ const program = '/usr/sbin/sshd';
 export async function startSshd(options: { readonly denied?: string } = {}): Promise<Sshd> {
   const root = await mkdtemp(join(tmpdir(), 'lb-sshd-'));
   const user = process.getuid?.() === 0 ? 'postgres' : (await execa('id', ['-un'])).stdout;
-  const port = await freePort();
   const [host, client] = [newKey(), newKey()];
   const folder = join(root, 'folder');
   const authorizedKeys = join(root, 'authorized_keys');
   await mkdir(folder);
   await writeFile(join(root, 'host_key'), host.private, { mode: 0o600 });
   await writeFile(authorizedKeys, `${client.public}\n`);
-  await writeFile(join(root, 'sshd_config'), configuration(root, port, options.denied));
   await chmod(root, 0o755);
   // What it says goes nowhere: sessions that outlive it would hold its pipes open.
   const command = [program, '-D', '-e', '-f', join(root, 'sshd_config')];
   const become = process.getuid?.() === 0 ? ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups'] : [];
   if (become.length > 0) await execa('chown', ['-R', `${user}:`, root]);
   const [first = program, ...rest] = [...become, ...command];
-  const server = execa(first, rest, { reject: false, stdio: 'ignore', cwd: '/', cleanup: true });
-  await acceptsConnections(port);
+  const begin = async (attempt: number) => {
+    const port = await freePort();
+    await writeFile(join(root, 'sshd_config'), configuration(root, port, options.denied), { mode: 0o644 });
+    const server = execa(first, rest, { reject: false, stdio: 'ignore', cwd: '/', cleanup: true });
+    const isUp = await Promise.race([acceptsConnections(port).then(() => true), server.then(() => false)]);
+    if (isUp) return { port, server };
+    // Somebody on this busy machine has taken the port in between.
+    if (attempt === 5) throw new Error(`${program} ends at once, five times, last at port ${port}`);
+    return await begin(attempt + 1);
+  };
+  const { port, server } = await begin(1);
   return {
     port,
     hostKey: host.public,
