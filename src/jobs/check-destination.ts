@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Failure, isFailure } from '../core/failure.ts';
 import type { Repository } from '../repository/repository.ts';
+import { bytesOf } from '../repository/small-object.ts';
 import { randomName } from '../system/files.ts';
 
 const staleMs = 60 * 60 * 1000;
@@ -15,7 +16,7 @@ export async function proveWriteOnce(repository: Repository, folder: string, now
   const key = `${folder}${now.getTime()}-${randomName()}`;
   const [first, second] = [randomBytes(64), randomBytes(64)];
   try {
-    await storage.put(key, one(first));
+    await storage.put(key, bytesOf(first));
     await refuseSecond(repository, key, second);
     if (!(await read(repository, key)).equals(first)) {
       throw new Failure('damaged', `${storage.url} gave back other bytes than were stored`, {
@@ -32,7 +33,7 @@ export async function proveWriteOnce(repository: Repository, folder: string, now
 
 async function refuseSecond({ storage }: Repository, key: string, bytes: Uint8Array): Promise<void> {
   try {
-    await storage.put(key, one(bytes));
+    await storage.put(key, bytesOf(bytes));
   } catch (error) {
     if (isFailure(error, 'conflict')) return;
     throw error;
@@ -58,10 +59,6 @@ async function removeStale({ storage }: Repository, folder: string, now: Date): 
     const made = Number(/^(\d+)-/.exec(name)?.[1] ?? Infinity);
     if (now.getTime() - made > staleMs) await storage.remove(folder + name);
   }
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 async function read(repository: Repository, key: string): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { fingerprintOf } from '../core/age-key.ts';
 import { Failure } from '../core/failure.ts';
 import type { Repository } from '../repository/repository.ts';
+import { bytesOf } from '../repository/small-object.ts';
 import { ageSuffix, encryptedForm, openedForm } from '../repository/stored-form.ts';
 import { randomName } from '../system/files.ts';
 
@@ -19,7 +20,7 @@ export async function proveEncryption(repository: Repository, folder: string, no
   const bytes = randomBytes(64);
   const key = `${folder}${now.getTime()}-${randomName()}${ageSuffix}`;
   try {
-    await storage.put(key, encryptedForm(keys, one(bytes)));
+    await storage.put(key, encryptedForm(keys, bytesOf(bytes)));
     if (!keys.hasIdentity) {
       return `an object was encrypted to ${to}, as confirmed; no identity is at hand, so it was not opened (--identity-file tries one)`;
     }
@@ -41,8 +42,4 @@ export function describeReading({ keys }: Pick<Repository, 'keys'>): string {
   if (!keys.isEncrypted) return 'off: who can read the destination can read the backups';
   if (keys.hasIdentity) return 'on; nothing is stored from here, and a restore uses the identity that is at hand';
   return 'on; nothing is stored from here, and a restore asks for the identity (--identity-file, or encryption-identity)';
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { Part } from '../core/backup.ts';
-import { Failure } from '../core/failure.ts';
-import { unsealed } from './seal.ts';
+import { asRecorded } from './parts.ts';
+import { readToEnd, unsealed } from './seal.ts';
 import { ageSuffix, compareEncrypted } from './stored-form.ts';
 
 /** WAL and file sets carry their seal in front; archives of base backups are cut into parts and have other names. */
@@ -24,22 +23,6 @@ export function isProvable(key: string, part: Part | undefined): boolean {
   return part !== undefined || sealedName.test(key);
 }
 
-async function* asRecorded(
-  stored: AsyncIterable<Uint8Array>,
-  key: string,
-  { sizeBytes, sha256 }: Part,
-): AsyncIterable<Uint8Array> {
-  const hash = createHash('sha256');
-  let length = 0;
-  for await (const chunk of stored) {
-    hash.update(chunk);
-    length += chunk.byteLength;
-    yield chunk;
-  }
-  if (length === sizeBytes && hash.digest('hex') === sha256) return;
-  throw new Failure('damaged', `the object ${key} is not the bytes that were stored`);
-}
-
 /** Decompresses beside, as far as the bytes have come, and compares with the seal; what is encrypted by its encrypted bytes. */
 async function* asSealed(stored: AsyncIterable<Uint8Array>, key: string): AsyncIterable<Uint8Array> {
   const beside = new PassThrough();
@@ -57,9 +40,4 @@ async function* asSealed(stored: AsyncIterable<Uint8Array>, key: string): AsyncI
   } finally {
     beside.destroy();
   }
-}
-
-/** Reads a stream for what it says of itself. */
-export async function readToEnd(stream: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _chunk of stream);
 }

@@ -3,9 +3,10 @@ import { Failure } from '../core/failure.ts';
 import type { Storage } from '../storage/storage.ts';
 import { formatJson, parseJson } from '../system/files.ts';
 import { compareListings, copyClass, copyMark, recordFolder, type Compared } from './copy-order.ts';
-import { putSmallObject, smallObject, type Sides } from './copy-taken.ts';
+import { smallObject, type Sides } from './copy-taken.ts';
 import { layout } from './layout.ts';
 import type { Repository } from './repository.ts';
+import { putUnlessThere } from './small-object.ts';
 
 const markSchema = z.object({ format: z.literal(1), of: z.string() });
 
@@ -42,7 +43,7 @@ export async function lookAtCopy(original: Repository, copy: Storage): Promise<C
 /** Says in an empty place whose copy is being made there. Fails as `lookAtCopy` does where another one was faster. */
 export async function markCopy({ original, copy }: Sides): Promise<void> {
   const mark = { format: 1 as const, of: original.record.id };
-  if (await putSmallObject(copy, copyMark, Buffer.from(formatJson(markSchema, mark)))) return;
+  if (await putUnlessThere(copy, copyMark, formatJson(markSchema, mark))) return;
   await lookAtCopy(original, copy);
 }
 
@@ -50,7 +51,7 @@ export async function markCopy({ original, copy }: Sides): Promise<void> {
 export async function openCopy({ original, copy }: Sides): Promise<void> {
   for (const key of [layout.readme, layout.repository]) {
     const bytes = await smallObject(original.read(key), key);
-    if (bytes !== undefined) await putSmallObject(copy, key, bytes);
+    if (bytes !== undefined) await putUnlessThere(copy, key, bytes);
   }
   await lookAtCopy(original, copy);
   await copy.remove(copyMark);

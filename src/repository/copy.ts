@@ -1,11 +1,12 @@
 import { backupSchema, type Part } from '../core/backup.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import { AtOnce } from '../system/at-once.ts';
-import { isProvable, proven, readToEnd } from './copy-check.ts';
+import { isProvable, proven } from './copy-check.ts';
 import { compareListings, copyClass, folderOf, incarnationOf, recordFolder } from './copy-order.ts';
 import { lookAtCopy, markCopy, openCopy } from './copy-state.ts';
 import { copyAppended, copyClaim, proveSame, smallObject, type Sides } from './copy-taken.ts';
 import { layout } from './layout.ts';
+import { readToEnd } from './seal.ts';
 
 /** What a copy came to. */
 export interface Copied {

@@ -1,7 +1,8 @@
 import { Failure, isFailure } from '../core/failure.ts';
 import { ownerSchema, type Incarnation, type Owner } from '../core/incarnation.ts';
 import { layout, type Place } from './layout.ts';
-import { bytesOf, type Repository } from './repository.ts';
+import type { Repository } from './repository.ts';
+import { bytesOf } from './small-object.ts';
 
 /** The incarnations of a cluster, oldest first; an unreadable owner is `damaged`, never "nobody". */
 export async function listIncarnations(

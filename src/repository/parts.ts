@@ -79,19 +79,28 @@ export async function proveOpens(repository: Repository, prefix: string, parts: 
 
 async function* readStored(repository: Repository, prefix: string, parts: readonly Part[]): AsyncIterable<Uint8Array> {
   for (const part of parts) {
-    const hash = createHash('sha256');
-    let sizeBytes = 0;
-    for await (const chunk of await repository.read(prefix + part.name)) {
-      hash.update(chunk);
-      sizeBytes += chunk.byteLength;
-      yield chunk;
-    }
-    if (sizeBytes !== part.sizeBytes || hash.digest('hex') !== part.sha256) {
-      throw new Failure('damaged', `the object ${prefix}${part.name} is not the bytes that were stored`, {
-        hint: 'Restore from another backup; look for disk errors at the destination.',
-      });
-    }
+    const key = prefix + part.name;
+    yield* asRecorded(await repository.read(key), key, part);
   }
+}
+
+/** The stored bytes of a part; the stream fails with `damaged` at its end unless they are those that its record tells of. */
+export async function* asRecorded(
+  stored: AsyncIterable<Uint8Array>,
+  key: string,
+  part: Pick<Part, 'sizeBytes' | 'sha256'>,
+): AsyncIterable<Uint8Array> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  for await (const chunk of stored) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
+    yield chunk;
+  }
+  if (sizeBytes === part.sizeBytes && hash.digest('hex') === part.sha256) return;
+  throw new Failure('damaged', `the object ${key} is not the bytes that were stored`, {
+    hint: 'Restore from another backup; look for disk errors at the destination.',
+  });
 }
 
 /** A stream that is consumed in stretches. */

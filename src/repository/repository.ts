@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import * as z from 'zod';
 import { Failure, isFailure } from '../core/failure.ts';
 import { noEncryption, type Encryption } from '../core/encryption.ts';
@@ -8,6 +7,7 @@ import { formatJson, parseJson, randomName } from '../system/files.ts';
 import { makeKeys, type Keys } from './keys.ts';
 import { layout } from './layout.ts';
 import { readmeText } from './readme-text.ts';
+import { bytesOf, collect, putUnlessThere } from './small-object.ts';
 
 /** Far above what any JSON object of ours needs: a listing of 100,000 files of a file set is 20 MiB. */
 const jsonLimit = 64 * 1024 * 1024;
@@ -94,17 +94,6 @@ async function exists(storage: Storage, key: string): Promise<boolean> {
   }
 }
 
-/** Stores a text, or finds the key taken; says whether it stored. */
-async function putUnlessThere(storage: Storage, key: string, contents: string): Promise<boolean> {
-  try {
-    await storage.put(key, bytesOf(contents));
-    return true;
-  } catch (error) {
-    if (isFailure(error, 'conflict')) return false;
-    throw error;
-  }
-}
-
 async function readRecord(storage: Storage): Promise<RepositoryRecord> {
   let found: string;
   try {
@@ -161,7 +150,7 @@ function makeRepository(storage: Storage, record: RepositoryRecord, keys: Keys):
     read,
     readJson: async (key, schema) => {
       try {
-        return parseJson(await collect(await read(key), key), schema, `${storage.url}/${key}`);
+        return parseJson(await textOf(await read(key), key), schema, `${storage.url}/${key}`);
       } catch (error) {
         if (isFailure(error, 'missing')) return undefined;
         throw error;
@@ -174,21 +163,9 @@ function makeRepository(storage: Storage, record: RepositoryRecord, keys: Keys):
 }
 
 async function text(storage: Storage, key: string): Promise<string> {
-  return await collect(await storage.get(key), key);
+  return await textOf(await storage.get(key), key);
 }
 
-async function collect(body: AsyncIterable<Uint8Array>, key: string): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.byteLength;
-    if (length > jsonLimit) throw new Failure('damaged', `the object ${key} is larger than any that we write there`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-/** A text as the body of a put. */
-export async function* bytesOf(contents: string): AsyncIterable<Uint8Array> {
-  yield Buffer.from(contents, 'utf8');
+async function textOf(body: AsyncIterable<Uint8Array>, key: string): Promise<string> {
+  return (await collect(body, key, jsonLimit)).toString('utf8');
 }

@@ -36,6 +36,16 @@ export async function sealOf(plain: AsyncIterable<Uint8Array>): Promise<Seal> {
   return { format: 1, length, sha256: hash.digest('hex') };
 }
 
+/** Tells whether two are of the same bytes. */
+export function isSameSeal(one: Pick<Seal, 'length' | 'sha256'>, other: Pick<Seal, 'length' | 'sha256'>): boolean {
+  return one.length === other.length && one.sha256 === other.sha256;
+}
+
+/** Reads a stream to its end for what it says of itself: it fails before that where its bytes are not what they were. */
+export async function readToEnd(stream: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _chunk of stream);
+}
+
 /**
  * Plain bytes as one zstd frame with a content checksum.
  *

@@ -4,7 +4,7 @@ import { decrypt, encrypt, openAge, openFileKey } from './age.ts';
 import { firstStanza, headerLimit, type Stanza } from './age-header.ts';
 import type { Keys } from './keys.ts';
 import type { Repository } from './repository.ts';
-import { decompressed, readSeal, sealFrame, sealOf, sealSchema, unsealed, type Seal } from './seal.ts';
+import { decompressed, isSameSeal, readSeal, sealFrame, sealOf, sealSchema, unsealed, type Seal } from './seal.ts';
 import { parseJson } from '../system/files.ts';
 
 /** How the name of an encrypted object ends: what its name says is what it is. */
@@ -77,10 +77,12 @@ export async function* plainForm(
   }
 }
 
-/** Reads the seal from the first bytes of a sealed object. */
-export function sealOfObject(first: Uint8Array, key: string): Seal {
-  if (!key.endsWith(ageSuffix)) return readSeal(first, key).seal;
-  return sealIn(firstStanza(Buffer.from(first.buffer, first.byteOffset, first.byteLength)), key).seal;
+/** Reads the seal from the first `sealRoom` bytes of a sealed object. */
+export async function readObjectSeal(beginning: AsyncIterable<Uint8Array>, key: string): Promise<Seal> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of beginning) chunks.push(chunk);
+  const first = Buffer.concat(chunks);
+  return key.endsWith(ageSuffix) ? sealIn(firstStanza(first), key).seal : readSeal(first, key).seal;
 }
 
 /**
@@ -92,7 +94,7 @@ export async function compareEncrypted(stored: AsyncIterable<Uint8Array>, key: s
   try {
     const told = sealIn(header.stanzas[0], key).payload;
     const found = await sealOf(payload);
-    if (told === undefined || (told.length === found.length && told.sha256 === found.sha256)) return;
+    if (told === undefined || isSameSeal(told, found)) return;
     throw new Failure('damaged', `the object ${key} has other encrypted bytes than were stored`);
   } finally {
     await close();

@@ -5,8 +5,17 @@ import { errorCode, readFileBytes, withFile } from '../system/files.ts';
 import { plainKeys, type Keys } from './keys.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { compressedAs, compressInOnePass, sealOf, sealRoom, type ReadInto, type Seal } from './seal.ts';
-import { ageSuffix, compareEncrypted, plainForm, sealOfObject, storedChunks, storedForm } from './stored-form.ts';
+import {
+  compressedAs,
+  compressInOnePass,
+  isSameSeal,
+  readToEnd,
+  sealOf,
+  sealRoom,
+  type ReadInto,
+  type Seal,
+} from './seal.ts';
+import { ageSuffix, compareEncrypted, plainForm, readObjectSeal, storedChunks, storedForm } from './stored-form.ts';
 
 /** How a WAL file came to be stored: by this call, or by an earlier one with the same bytes. */
 export type Stored = 'stored' | 'already-stored';
@@ -104,7 +113,7 @@ export async function storeSealed(
     if (!isFailure(error, 'conflict')) throw error;
   }
   const stored = await existing(key, sealAt(repository, key));
-  if (stored.length !== seal.length || stored.sha256 !== seal.sha256) {
+  if (!isSameSeal(stored, seal)) {
     throw new Failure('conflict', `${what} is stored already with other bytes`, {
       hint: 'Two servers archive into one incarnation, or this one was set back: compare them before anything is removed.',
     });
@@ -113,10 +122,6 @@ export async function storeSealed(
   // Who only stores has no key to open it with.
   await existing(key, key.endsWith(ageSuffix) ? compareStored(repository, key) : readToEnd(readWal(repository, key)));
   return 'already-stored';
-}
-
-async function readToEnd(stream: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _chunk of stream);
 }
 
 /** Damage of an object that is in the way of a new one: it is not overwritten, so somebody must decide. */
@@ -134,9 +139,7 @@ async function existing<T>(key: string, asked: Promise<T>): Promise<T> {
 
 /** What a stored WAL file says its plain bytes are, without reading them. */
 export async function sealAt(repository: Repository, key: string): Promise<Seal> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await repository.read(key, { start: 0, end: sealRoom })) chunks.push(chunk);
-  return sealOfObject(Buffer.concat(chunks), key);
+  return await readObjectSeal(await repository.read(key, { start: 0, end: sealRoom }), key);
 }
 
 /** The plain bytes of a stored WAL file; the stream fails with `damaged` unless they are those that were stored. */

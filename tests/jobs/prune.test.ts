@@ -8,7 +8,7 @@ import { readCatalogue } from '../../src/repository/catalogue.ts';
 import { layout, walKey } from '../../src/repository/layout.ts';
 import { takeLease } from '../../src/repository/leases.ts';
 import { appendRecord } from '../../src/repository/records.ts';
-import { bytesOf } from '../../src/repository/repository.ts';
+import { bytesOf } from '../../src/repository/small-object.ts';
 import { readJournal } from '../../src/system/journal.ts';
 import { hourMs, segmentSize } from '../core/catalogue-builder.ts';
 import { makeSite, objectsOf, pruneContext, storeBackup, storeDaily, storeSegments, type Site } from './prune-site.ts';

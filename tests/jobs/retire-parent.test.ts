@@ -4,7 +4,8 @@ import { planRetirement, retireParent } from '../../src/jobs/retire-parent.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { layout } from '../../src/repository/layout.ts';
 import { takeLease } from '../../src/repository/leases.ts';
-import { bytesOf, type Repository } from '../../src/repository/repository.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import { bytesOf } from '../../src/repository/small-object.ts';
 import { writeOwnerState } from '../../src/system/home.ts';
 import {
   makeSite,
