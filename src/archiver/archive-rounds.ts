@@ -1,16 +1,16 @@
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
-import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { Failure, toFailure } from '../core/failure.ts';
 import type { WalName } from '../core/wal-name.ts';
-import type { Storage } from '../storage/storage.ts';
 import { noteArchiveFailure, noteArchiveSuccess } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
 import { stateOf } from '../system/file-stamps.ts';
 import { readJson } from '../system/files.ts';
 import { credentialsFile, ownerStateSchema, pinSchema, readSettings, settingsFile } from '../system/home.ts';
-import { archiveLimitMs, archivingText, checkOwnership, checkServer } from './archive-wal.ts';
-import { openAt, openExpected } from './open-expected.ts';
+import { archivingText, checkOwnership, checkServer } from './archive-wal.ts';
+import { KeptStorage } from './kept-storage.ts';
+import { LateRequests } from './late-requests.ts';
+import { openExpected } from './open-expected.ts';
 import { parallelPushes, pushWal, walPath, type PushSession } from './push-wal.ts';
 import type { ResidentArchiver } from './resident.ts';
 import { closeSpool, openSpool, type ArchiveSpool } from './spool.ts';
@@ -28,15 +28,13 @@ export class ArchiveRounds {
   readonly #archiver: ResidentArchiver;
   #dataDirectory: string | undefined;
   #spool: ArchiveSpool | undefined;
-  #storage: { readonly url: string; readonly access: DestinationAccess; readonly storage: Storage } | undefined;
+  readonly #storage = new KeptStorage();
   #oldest: string | undefined;
   /** What the last failure was about: what waited first, and who this unit was with which settings. */
   #failedAt: string | undefined;
   /** The file that failed. */
   #failed: string | undefined;
-  /** What is under way or was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
-  #late = 0;
-  #tooLate: Failure | undefined;
+  readonly #requests = new LateRequests();
   #idle: string | undefined;
   #isFailing = true;
 
@@ -82,7 +80,7 @@ export class ArchiveRounds {
     if (this.#spool?.isInForce() === true) return;
     const { unit, mark, step } = this.#archiver;
     this.#spool = openSpool({ unit, dataDirectory, mark, step });
-    this.#closeStorage();
+    this.#storage.close();
   }
 
   /** Pushes the oldest of what waits; says whether there is more. Fails with that of the oldest file, when all others have ended. */
@@ -102,8 +100,7 @@ export class ArchiveRounds {
     const todo = open.slice(0, Math.min(batch, mostAcknowledged - acknowledged.size));
     if (todo.length === 0 && !this.#isFailing) return false;
     this.#failed = todo[0]?.name;
-    // It still is so, and another request would only wait behind it.
-    if (this.#late > 0 && this.#tooLate !== undefined) throw this.#tooLate;
+    this.#requests.refuse();
     const what = todo[0] === undefined ? 'opening the repository' : archivingText(todo[0].name);
     const session = await this.#bounded(what, this.#openSession(spool, dataDirectory));
     if (session === undefined) {
@@ -129,7 +126,7 @@ export class ArchiveRounds {
   /** After a failure: whoever waits for us need not, what is open is opened anew, and the status can say why. */
   async giveUp(failure: Failure): Promise<void> {
     this.#failedAt = this.#standing();
-    this.#closeStorage();
+    this.#storage.close();
     this.#dataDirectory = undefined;
     try {
       this.#setFailing(true);
@@ -146,11 +143,6 @@ export class ArchiveRounds {
     await within(noteLimitMs, 'the note', noteArchiveFailure(unit, name, failure, clock.now())).catch(() => undefined);
   }
 
-  #closeStorage(): void {
-    this.#storage?.storage.close().catch(() => undefined); // It is given up; what it says to that changes nothing.
-    this.#storage = undefined;
-  }
-
   async #openSession(spool: ArchiveSpool, dataDirectory: string): Promise<PushSession | undefined> {
     const { unit, step } = this.#archiver;
     const owner = await readJson(spool.owner, ownerStateSchema);
@@ -163,16 +155,8 @@ export class ArchiveRounds {
     }
     await checkServer(unit, dataDirectory);
     // Other credentials, too, count at once and not only when the old ones have failed.
-    const isSame = this.#storage?.url === destination.url && isSameAccess(this.#storage.access, access);
-    if (this.#storage === undefined || !isSame) {
-      this.#closeStorage();
-      this.#storage = {
-        url: destination.url,
-        access,
-        storage: await openAt({ destination, access, privateFolder: unit.path }),
-      };
-    }
-    const repository = await openExpected(this.#storage.storage, pin.repositoryId, encryption);
+    const storage = await this.#storage.storage({ destination, access, privateFolder: unit.path });
+    const repository = await openExpected(storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     step('repository proven');
     return { unit, repository, owner, spool, dataDirectory, level: compressionLevel, step };
@@ -205,22 +189,11 @@ export class ArchiveRounds {
     throw toFailure(oldest.error);
   }
 
-  /** Waits as long as PostgreSQL's own call would; what has not come by then keeps the next round from asking for more. */
+  /** Waits for the destination, and says meanwhile that nothing is stuck: what has its bound is not. */
   async #bounded<T>(what: string, work: Promise<T>): Promise<T> {
-    this.#late += 1;
-    let isSettled = false;
-    const settled = () => {
-      this.#late -= 1;
-      isSettled = true;
-    };
-    work.then(settled, settled);
-    // What has its bound is not stuck.
     const beat = setInterval(this.#archiver.alive, beatMs);
     try {
-      return await within(archiveLimitMs, what, work);
-    } catch (error) {
-      if (!isSettled) this.#tooLate = toFailure(error);
-      throw error;
+      return await this.#requests.bounded(what, work);
     } finally {
       clearInterval(beat);
     }

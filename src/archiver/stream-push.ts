@@ -1,21 +1,19 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Failure, isFailure } from '../core/failure.ts';
+import { isFailure } from '../core/failure.ts';
 import { timelineOfSegment, timelinePath } from '../core/timeline.ts';
 import { parseWalName, readWalName, segmentNamed, type SegmentName, type WalName } from '../core/wal-name.ts';
 import { layout, walNameOfKey } from '../repository/layout.ts';
 import { removeParts, storePart } from '../repository/wal-parts.ts';
 import { isSameState, stateOf } from '../system/file-stamps.ts';
 import { errorCode, withFile } from '../system/files.ts';
-import { within } from '../system/deadline.ts';
 import { checkWalFile } from './check-wal-file.ts';
+import { LateRequests } from './late-requests.ts';
 import { storeUnchanged, type StoreSession } from './push-wal.ts';
 import { forget, knownLength, newest, readReceived, type Unfinished } from './stream-folder.ts';
 import type { StreamLook } from './stream-source.ts';
 import type { StreamStep, StreamSteps } from './wal-steps.ts';
 
-/** As for a segment that is archived: 1 GiB through a slow network. */
-const pushLimitMs = 4 * 60_000;
 /** How often the beginning of an unfinished segment is stored at most, and how much longer than a push the pause is. */
 const shortestPauseMs = 2000;
 const pausesPerPush = 20;
@@ -28,8 +26,7 @@ export class StreamPush {
   /** The parts that are stored of the segments that are not finished. */
   readonly #parts = new Map<string, number[]>();
   #partAfter = 0;
-  /** What was not awaited any more: a request to a destination that doesn't answer can't be taken back. */
-  #late = 0;
+  readonly #requests = new LateRequests();
 
   constructor(folder: string, step: StreamSteps) {
     this.#folder = folder;
@@ -48,7 +45,7 @@ export class StreamPush {
 
   /** Stores all that is finished, and the beginning of what is not. */
   async push(session: StoreSession): Promise<void> {
-    if (this.#late > 0) throw new Failure('unavailable', 'the destination has not answered earlier requests yet');
+    this.#requests.refuse();
     const { histories, finished } = await readReceived(this.#folder);
     for (const name of histories) await this.#store(session, name, join(this.#folder, name.name), 'history stored');
     for (const name of finished) {
@@ -124,7 +121,7 @@ export class StreamPush {
     const state = stateOf(path);
     if (state === undefined) return;
     await checkWalFile(path, name, session.owner.systemIdentifier);
-    await this.#bounded(`storing ${name.name}`, storeUnchanged(session, name, path, state));
+    await this.#requests.bounded(`storing ${name.name}`, storeUnchanged(session, name, path, state));
     if (!isSameState(state, stateOf(path))) return;
     this.#step(step);
     this.#stored.add(name.name);
@@ -133,15 +130,6 @@ export class StreamPush {
   async #forget(file: string, step: StreamStep): Promise<void> {
     await forget(this.#folder, file);
     this.#step(step);
-  }
-
-  async #bounded<T>(what: string, work: Promise<T>): Promise<T> {
-    this.#late += 1;
-    const settled = () => {
-      this.#late -= 1;
-    };
-    work.then(settled, settled);
-    return await within(pushLimitMs, what, work);
   }
 
   async #hasNews({ segment, path, sizeBytes }: Unfinished): Promise<number> {
@@ -166,7 +154,7 @@ export class StreamPush {
           return count;
         };
         const storing = storePart(session.repository, session.owner, segment, { read, length }, session.level);
-        await this.#bounded(`storing the beginning of ${segment.name}`, storing);
+        await this.#requests.bounded(`storing the beginning of ${segment.name}`, storing);
       });
     } catch (error) {
       // Finished in between: it is stored whole then. One of this length with another end is superseded by a longer one.

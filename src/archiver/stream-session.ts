@@ -1,11 +1,10 @@
 import { dirname } from 'node:path';
-import { isSameAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { Failure } from '../core/failure.ts';
-import type { Storage } from '../storage/storage.ts';
 import { within } from '../system/deadline.ts';
 import { readOwnerState, readPin, readSettings, type UnitFolder } from '../system/home.ts';
 import { checkOwnership, checkServer } from './archive-wal.ts';
-import { openAt, openExpected } from './open-expected.ts';
+import { KeptStorage } from './kept-storage.ts';
+import { openExpected } from './open-expected.ts';
 import type { StoreSession } from './push-wal.ts';
 
 const openLimitMs = 30_000;
@@ -13,7 +12,7 @@ const openLimitMs = 30_000;
 /** The connection of a stream to its destination, kept as long as nothing about it changes. */
 export class StreamDestination {
   readonly #unit: UnitFolder;
-  #open: { readonly url: string; readonly access: DestinationAccess; readonly storage: Storage } | undefined;
+  readonly #storage = new KeptStorage();
 
   constructor(unit: UnitFolder) {
     this.#unit = unit;
@@ -34,18 +33,13 @@ export class StreamDestination {
     const { destination, access, encryption, compressionLevel } = await readSettings(dirname(this.#unit.path));
     if (destination === undefined) throw new Failure('settings', 'the option destination is empty');
     await checkServer(this.#unit, dataDirectory);
-    if (this.#open?.url !== destination.url || !isSameAccess(this.#open.access, access)) {
-      this.close();
-      const at = { destination, access, privateFolder: this.#unit.path };
-      this.#open = { url: destination.url, access, storage: await openAt(at) };
-    }
-    const repository = await openExpected(this.#open.storage, pin.repositoryId, encryption);
+    const storage = await this.#storage.storage({ destination, access, privateFolder: this.#unit.path });
+    const repository = await openExpected(storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     return { repository, owner, level: compressionLevel, step: () => undefined };
   }
 
   close(): void {
-    this.#open?.storage.close().catch(() => undefined); // It is given up; what it says to that changes nothing.
-    this.#open = undefined;
+    this.#storage.close();
   }
 }
