@@ -1,9 +1,8 @@
-import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { readIdentityLines } from '../core/encryption.ts';
 import { Failure } from '../core/failure.ts';
 import type { Secret } from '../core/secret.ts';
-import { errorCode, readText, removeFile, writeAtomically } from '../system/files.ts';
+import { namesIn, readText, removeFile, writeAtomically } from '../system/files.ts';
 import type { UnitFolder } from '../system/home.ts';
 
 /**
@@ -33,14 +32,5 @@ export async function forgetServedIdentities(unit: UnitFolder): Promise<void> {
   const name = basename(pathOf(unit));
   for (const each of await namesIn(unit.restore)) {
     if (each === name || each.startsWith(`.${name}.`)) await removeFile(join(unit.restore, each));
-  }
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
   }
 }

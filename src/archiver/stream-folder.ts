@@ -1,7 +1,7 @@
-import { open, readdir, unlink, writeFile } from 'node:fs/promises';
+import { open, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readWalName, segmentNumber, type SegmentName, type WalName } from '../core/wal-name.ts';
-import { errorCode, syncDirectory } from '../system/files.ts';
+import { errorCode, namesIn, syncDirectory } from '../system/files.ts';
 import { stateOf } from '../system/file-stamps.ts';
 
 /** A file that `pg_receivewal` has begun and not finished. */
@@ -27,10 +27,7 @@ function byPosition(a: Place, b: Place): number {
 
 /** Reads a folder; one that is not there is empty. */
 export async function readReceived(folder: string): Promise<Received> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await namesIn(folder);
   const finished: SegmentName[] = [];
   const unfinished: Unfinished[] = [];
   const histories: WalName[] = [];

@@ -1,6 +1,6 @@
-import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorCode, removeFile } from './files.ts';
+import { namesIn, removeFile } from './files.ts';
 import { readLink, replaceLink } from './link.ts';
 import type { MachinePaths, UnitPlaces } from './machine-paths.ts';
 
@@ -31,22 +31,13 @@ export async function installCommand(paths: MachinePaths, places: UnitPlaces): P
 export async function removeCommand(paths: MachinePaths, places: UnitPlaces): Promise<void> {
   const link = join(paths.commands, commandName);
   if ((await readLink(link)) !== commandOf(places)) return;
-  for (const name of await namesIn(paths.runtimes)) {
+  for (const name of (await namesIn(paths.runtimes)).toSorted()) {
     const other = { runtime: join(paths.runtimes, name, 'runtime') };
     if (other.runtime === places.runtime || !(await leadsSomewhere(commandOf(other)))) continue;
     await replaceLink(link, commandOf(other));
     return;
   }
   await removeFile(link);
-}
-
-async function namesIn(path: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(path)).toSorted((a, b) => (a < b ? -1 : 1));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lchown, lstat, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { lchown, lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod';
 import { Failure } from '../core/failure.ts';
@@ -115,6 +115,16 @@ export async function removeFile(path: string): Promise<void> {
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/** The names in a folder; none where there is positively no such folder. */
+export async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** The text of a file; `undefined` when there positively is none. Anything else is a `machine` failure. */

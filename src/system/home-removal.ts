@@ -1,7 +1,7 @@
-import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
+import { lstat, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { errorCode } from './files.ts';
+import { errorCode, namesIn } from './files.ts';
 import { run } from './process.ts';
 
 /** As far as it matters here: the rest of a restore's state is its own. */
@@ -67,15 +67,6 @@ export async function removeEmpty(path: string): Promise<boolean> {
     const code = errorCode(error);
     if (code === 'ENOENT') return true;
     if (code === 'ENOTEMPTY') return false;
-    throw error;
-  }
-}
-
-async function namesIn(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
     throw error;
   }
 }

@@ -1,7 +1,7 @@
-import { access, mkdir, readdir } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Failure } from '../core/failure.ts';
-import { errorCode, readText, removeFile, syncDirectory, writeAtomically } from './files.ts';
+import { namesIn, readText, removeFile, syncDirectory, writeAtomically } from './files.ts';
 import type { MachinePaths, UnitPlaces } from './machine-paths.ts';
 import { run } from './process.ts';
 
@@ -80,12 +80,7 @@ async function filesIn(
   { systemdUnits }: MachinePaths,
   isWanted: (name: string) => boolean,
 ): Promise<readonly string[]> {
-  try {
-    return (await readdir(systemdUnits)).filter(isWanted);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return (await namesIn(systemdUnits)).filter(isWanted);
 }
 
 async function unitFiles(

@@ -1,9 +1,8 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { planIdPattern } from '../../core/landscape-restore.ts';
 import { Failure } from '../../core/failure.ts';
 import { readFence } from '../../landscape/fence.ts';
-import { errorCode } from '../../system/files.ts';
+import { namesIn } from '../../system/files.ts';
 import type { LandscapeContext } from './context.ts';
 import { forgetPrevious, readPrevious } from './previous.ts';
 import { withRestoreLock } from './restore-files.ts';
@@ -16,10 +15,7 @@ export interface OldFiles {
 
 /** What restores on this unit have kept aside and nobody has removed. */
 export async function listOldFiles(context: LandscapeContext): Promise<readonly OldFiles[]> {
-  const names = await readdir(join(context.unit.path, 'previous')).catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await namesIn(join(context.unit.path, 'previous'));
   const found: OldFiles[] = [];
   for (const planId of names.filter((name) => planIdPattern.test(name)).sort()) {
     const previous = await readPrevious(context, planId);
