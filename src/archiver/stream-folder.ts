@@ -80,6 +80,7 @@ export async function forget(folder: string, name: string): Promise<void> {
 }
 
 const block = 256 * 1024;
+const zeros = Buffer.alloc(block);
 
 /**
  * How much of an unfinished segment is known: up to the last byte that is not zero, rounded up to 8, as records are.
@@ -93,6 +94,8 @@ export async function knownLength(path: string, sizeBytes: number): Promise<numb
     for (let end = sizeBytes; end > 0; end -= Math.min(block, end)) {
       const start = Math.max(0, end - block);
       const { bytesRead } = await handle.read(buffer, 0, end - start, start);
+      // Most of it is, and this is looked at every second: byte by byte it takes more than twice the processor time.
+      if (buffer.compare(zeros, 0, bytesRead, 0, bytesRead) === 0) continue;
       for (let at = bytesRead - 1; at >= 0; at -= 1) if (buffer[at] !== 0) return Math.ceil((start + at + 1) / 8) * 8;
     }
     return 0;
