@@ -1,6 +1,7 @@
 import { lackingForS3 } from './destination-access.ts';
-import { Failure, isFailure } from './failure.ts';
+import { isFailure, type Failure } from './failure.ts';
 import {
+  unusable,
   withSecrets,
   type CharmConfig,
   type SecretAnswers,
@@ -85,9 +86,10 @@ function lackOf({ destination, access }: Settings, { application }: SecretReader
   const option = destination?.kind === 's3' ? lackingForS3(access.s3) : undefined;
   if (option === undefined) return undefined;
   const where = option === 's3-region' ? 'an S3 store without s3-endpoint, which is AWS' : 'an S3 store';
-  const next = `juju config ${application} ${option}=…`;
-  const failure = new Failure('settings', `option ${option} is empty, and the destination is ${where}`, { hint: next });
-  return { ok: false, failure, next };
+  return unusable(
+    `option ${option} is empty, and the destination is ${where}`,
+    `juju config ${application} ${option}=…`,
+  );
 }
 
 /** The model's proxies as options, for programs that run outside of hooks. */
@@ -106,8 +108,7 @@ function proxyOptions({ http, https, no }: Proxies): Usable | Unusable {
       const shown = isSecretOption(name) ? '(secret)' : JSON.stringify(text.slice(0, 200));
       const detail = read.error.issues[0]?.message ?? 'not understood';
       const message = `the model's setting juju-${name} is ${shown}, it must be ${rule} (${detail})`;
-      const next = `juju model-config juju-${name}=…`;
-      return { ok: false, failure: new Failure('settings', message, { hint: next }), next };
+      return unusable(message, `juju model-config juju-${name}=…`);
     }
     config[name] = text;
   }

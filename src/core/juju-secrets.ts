@@ -143,6 +143,7 @@ export function takeFromSecret(
   }
 }
 
-function unusable(message: string, next: string): Unusable {
+/** Settings that can't be used, as a failure and the next command. */
+export function unusable(message: string, next: string): Unusable {
   return { ok: false, failure: new Failure('settings', message, { hint: next }), next };
 }

@@ -1,6 +1,12 @@
 import { readDestination, type Destination } from './destination.ts';
-import { Failure } from './failure.ts';
-import type { CharmConfig, SecretAnswers, SecretReader, Unusable, Usable } from './juju-secrets.ts';
+import {
+  unusable,
+  type CharmConfig,
+  type SecretAnswers,
+  type SecretReader,
+  type Unusable,
+  type Usable,
+} from './juju-secrets.ts';
 import { Secret } from './secret.ts';
 import { isSecretOption, options } from './settings.ts';
 
@@ -208,10 +214,6 @@ function decode(text: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function unusable(message: string, next: string): Unusable {
-  return { ok: false, failure: new Failure('settings', message, { hint: next }), next };
 }
 
 /** The other side has more to say, which is not ours to do. */
