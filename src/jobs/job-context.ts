@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure, isFailure } from '../core/failure.ts';
+import { Failure } from '../core/failure.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import type { Control } from '../postgres/control.ts';
@@ -10,7 +9,7 @@ import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
 import { makePrivateFolder, readPin, readSettings, settingsFile, type UnitFolder } from '../system/home.ts';
 import type { Identity } from '../system/identity.ts';
-import { takeLock, type Lock } from '../system/lock.ts';
+import { takeLockWithin, type Lock } from '../system/lock.ts';
 
 /** What the jobs about a unit's place in the repository start from. They run as the cluster's owner. */
 export interface JobContext {
@@ -59,17 +58,10 @@ export async function openSettingsRepository(
   return await openRepository(storage, await expectedRepository(context), context.settings.encryption);
 }
 
-const waitMs = 250;
+const patienceMs = 20_000;
 
 /** Takes a lock of the unit, whose folder is made where it is missing, waiting up to 20 s for one who is about to finish; then `busy`. */
 export async function takeLockSoon(unit: UnitFolder, name: string, what: string): Promise<Lock> {
   await makePrivateFolder(unit.path);
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return await takeLock(unit.lock(name), what);
-    } catch (error) {
-      if (!isFailure(error, 'busy') || attempt >= 80) throw error;
-      await sleep(waitMs);
-    }
-  }
+  return await takeLockWithin(patienceMs, unit.lock(name), what);
 }

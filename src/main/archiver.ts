@@ -3,15 +3,14 @@
  * running; a person may start it as well. It ends with 0 when it is told to, and with 1 and one line otherwise.
  */
 import { basename } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { runResident } from '../archiver/resident.ts';
 import { runStream } from '../archiver/stream.ts';
-import { Failure, isFailure, toFailure } from '../core/failure.ts';
+import { Failure, toFailure } from '../core/failure.ts';
 import { streamSource } from '../jobs/stream-source.ts';
 import { findCluster } from '../postgres/cluster.ts';
 import { machineClock } from '../system/clock.ts';
 import { unitFolderAt, type UnitFolder } from '../system/home.ts';
-import { takeLock, type Lock } from '../system/lock.ts';
+import { takeLockWithin } from '../system/lock.ts';
 import { markOf } from '../system/process-mark.ts';
 import { serviceManager } from '../system/service-manager.ts';
 
@@ -24,16 +23,7 @@ function unitOf(args: readonly string[]): UnitFolder {
 }
 
 /** Who asks whether an archiver runs holds its lock for a moment; one that runs holds it for good. */
-async function takeArchiverLock(unit: UnitFolder): Promise<Lock> {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return await takeLock(unit.lock('archiver'), `the archiver of ${unit.path}`);
-    } catch (error) {
-      if (!isFailure(error, 'busy') || attempt >= 8) throw error;
-      await sleep(250);
-    }
-  }
-}
+const patienceMs = 2000;
 
 async function main(): Promise<void> {
   const unit = unitOf(process.argv.slice(2));
@@ -49,7 +39,7 @@ async function main(): Promise<void> {
   const mark = await markOf(process.pid);
   if (mark === undefined) throw new Failure('machine', 'this process can not be told from others: /proc says nothing');
   // Who is killed in the middle leaves the lock's holder for a moment: it ends when its pipe does.
-  const lock = await takeArchiverLock(unit);
+  const lock = await takeLockWithin(patienceMs, unit.lock('archiver'), `the archiver of ${unit.path}`);
   await manager.ready();
   const { signal } = stopping;
   const clock = machineClock;

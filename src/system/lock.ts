@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, isFailure } from '../core/failure.ts';
 import { start } from './process.ts';
 
@@ -30,6 +31,20 @@ export async function takeLock(path: string, what: string): Promise<Lock> {
       await holder.ended;
     },
   };
+}
+
+const waitMs = 250;
+
+/** Takes a lock, waiting for one who is about to finish; then `busy`. */
+export async function takeLockWithin(milliseconds: number, path: string, what: string): Promise<Lock> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await takeLock(path, what);
+    } catch (error) {
+      if (!isFailure(error, 'busy') || attempt >= milliseconds / waitMs) throw error;
+      await sleep(waitMs);
+    }
+  }
 }
 
 /** Tells whether another process holds a lock. */
