@@ -1,6 +1,5 @@
-import { execa } from 'execa';
 import fc from 'fast-check';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -16,6 +15,7 @@ import {
   storedForm,
 } from '../../src/repository/stored-form.ts';
 import { encryptionFor, newAgeKey } from '../setup/age.ts';
+import { programBytes } from '../setup/program-bytes.ts';
 import { bodyOf, bytes, noise } from '../storage/bytes.ts';
 
 const [one, two, other] = [newAgeKey(), newAgeKey(), newAgeKey()];
@@ -38,13 +38,8 @@ function cut(plain: Uint8Array, size: number): AsyncIterable<Uint8Array> {
   return bodyOf(...Array.from({ length: count }, (_, at) => plain.subarray(at * size, (at + 1) * size)));
 }
 
-/** Through files: what execa gathers of a program's bytes is now and then not what the program wrote. */
 async function age(args: readonly string[], input: Uint8Array): Promise<Buffer> {
-  const [from, to] = [join(folder, 'input'), join(folder, 'output')];
-  await writeFile(from, input);
-  await writeFile(to, ''); // age writes none where nothing comes of it.
-  await execa('age', ['-o', to, ...args, from]);
-  return await readFile(to);
+  return await programBytes('age', args, input);
 }
 
 async function sealedObject(plain: Uint8Array): Promise<Buffer> {
@@ -84,9 +79,8 @@ test('any length around whole chunks comes back, in any pieces', async () => {
 test('age -d and zstd -d read a sealed object', async () => {
   const plain = noise(300_000);
   const frame = await age(['-d', '-i', join(folder, 'two')], await sealedObject(plain));
-  const { stdout } = await execa('zstd', ['-dcq'], { input: frame, encoding: 'buffer' });
 
-  expect(Buffer.from(stdout).equals(plain)).toBe(true);
+  expect((await programBytes('zstd', ['-dcq'], frame)).equals(plain)).toBe(true);
 });
 
 test('an object cut at any byte, or with any byte changed, is an error', async () => {

@@ -1,5 +1,5 @@
-import { execa } from 'execa';
 import { join } from 'node:path';
+import { programBytes } from '../setup/program-bytes.ts';
 import { executeIn, hold, type Ended, type ExecuteOptions, type Holder } from './process.ts';
 
 /**
@@ -90,8 +90,7 @@ export async function makeSiteMachine(options: SiteMachineOptions): Promise<Site
       await run(['mkdir', '-p', '--', path]);
       // Through the machine's own view of the path: a link on the way there must not lead to the host's files.
       const tar = ['--create', '--directory', hostPath, '--owner=root', '--group=root', '.'];
-      const { stdout } = await execa('tar', tar, { encoding: 'buffer', maxBuffer: 512 * 1024 * 1024 });
-      await run(['tar', '--extract', '--directory', path], { input: stdout });
+      await run(['tar', '--extract', '--directory', path], { input: await programBytes('tar', tar) });
     },
     powerCut,
     boot: async () => {
