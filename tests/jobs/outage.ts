@@ -44,6 +44,8 @@ export function outageTest(name: string, start: StartDestinations): void {
     test('loses nothing, is shown as lag while it lasts, and is caught up with by nobody’s hand', async () => {
       await pgbench(archived, '-i', '-q', '-s', '1');
       const backup = await takeBackup(backupContext(archived), { trigger: 'person' });
+      // What waits from now on is whole segments: the backup's own label file is archived before.
+      await until('what the backup left is archived', async () => (await lag(archived)).files === 0, 300);
 
       proxy.fault = 'refuse';
       proxy.cut();
