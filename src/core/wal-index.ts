@@ -1,4 +1,5 @@
-import { readPartName, readWalName, segmentNumber } from './wal-name.ts';
+import * as z from 'zod';
+import { readPartName, readWalName, segmentNumber, segmentsPerLog } from './wal-name.ts';
 
 /** An unbroken run of segments, by number, both ends included. */
 export interface SegmentRun {
@@ -31,8 +32,16 @@ export interface WalIndex {
   readonly strangers: readonly string[];
 }
 
+/** Logs (4 GiB of WAL) of one timeline of which every segment is stored, by number, both ends included. */
+export const wholeLogsSchema = z.object({
+  timeline: z.number().int().positive(),
+  first: z.number().int().nonnegative(),
+  last: z.number().int().nonnegative(),
+});
+export type WholeLogs = z.infer<typeof wholeLogsSchema>;
+
 interface Building {
-  readonly segments: number[];
+  readonly runs: SegmentRun[];
   readonly partials: number[];
   readonly parts: SegmentPart[];
   hasHistory: boolean;
@@ -42,15 +51,18 @@ function bySegment(a: SegmentPart, b: SegmentPart): number {
   return a.segment - b.segment || a.length - b.length;
 }
 
-/** Builds the index from file names in any order. */
-export function indexWal(names: Iterable<string>, segmentSize: number): WalIndex {
+/** Builds the index from file names in any order, and from logs that are known to be whole. */
+export function indexWal(names: Iterable<string>, segmentSize: number, whole: readonly WholeLogs[] = []): WalIndex {
   const building = new Map<number, Building>();
   const strangers: string[] = [];
   const of = (timeline: number) => {
-    const known = building.get(timeline) ?? { segments: [], partials: [], parts: [], hasHistory: false };
+    const known = building.get(timeline) ?? { runs: [], partials: [], parts: [], hasHistory: false };
     building.set(timeline, known);
     return known;
   };
+  const perLog = segmentsPerLog(segmentSize);
+  for (const { timeline, first, last } of whole)
+    of(timeline).runs.push({ first: first * perLog, last: (last + 1) * perLog - 1 });
   for (const text of names) {
     const name = readWalName(text);
     const part = readPartName(text);
@@ -69,25 +81,45 @@ export function indexWal(names: Iterable<string>, segmentSize: number): WalIndex
     }
     const number = segmentNumber(name, segmentSize);
     if (number === undefined) strangers.push(text);
-    else if (name.kind === 'segment') of(name.timeline).segments.push(number);
+    else if (name.kind === 'segment') of(name.timeline).runs.push({ first: number, last: number });
     else if (name.kind === 'partial') of(name.timeline).partials.push(number);
   }
-  const timelines = [...building].map(([timeline, { segments, partials, parts, hasHistory }]) => {
+  const timelines = [...building].map(([timeline, { runs, partials, parts, hasHistory }]) => {
     const sorted = { partials: partials.sort((a, b) => a - b), parts: parts.sort(bySegment) };
-    return [timeline, { timeline, runs: toRuns(segments), ...sorted, hasHistory }] as const;
+    return [timeline, { timeline, runs: joinRuns(runs), ...sorted, hasHistory }] as const;
   });
   return { segmentSize, timelines: new Map(timelines.sort(([a], [b]) => a - b)), strangers: strangers.sort() };
 }
 
-/** Joins segment numbers, in any order and any number of times, to runs. */
-export function toRuns(segments: readonly number[]): readonly SegmentRun[] {
-  const runs: { first: number; last: number }[] = [];
-  for (const segment of [...segments].sort((a, b) => a - b)) {
-    const last = runs.at(-1);
-    if (last !== undefined && segment <= last.last + 1) last.last = segment;
-    else runs.push({ first: segment, last: segment });
+/** Joins runs, in any order and overlapping as they like, as far as they follow each other. */
+export function joinRuns(runs: readonly SegmentRun[]): readonly SegmentRun[] {
+  const joined: { first: number; last: number }[] = [];
+  for (const run of [...runs].sort((a, b) => a.first - b.first)) {
+    const last = joined.at(-1);
+    if (last !== undefined && run.first <= last.last + 1) last.last = Math.max(last.last, run.last);
+    else joined.push({ ...run });
   }
-  return runs;
+  return joined;
+}
+
+/**
+ * The logs of which every segment is stored and nothing else that an index tells of: nothing more can come to lie there that
+ * would change it. None where there are strangers, which no number says a log of.
+ */
+export function wholeLogs({ segmentSize, timelines, strangers }: WalIndex): readonly WholeLogs[] {
+  if (strangers.length > 0) return [];
+  const perLog = segmentsPerLog(segmentSize);
+  return [...timelines.values()].flatMap(({ timeline, runs, partials, parts }) => {
+    const unsettled = new Set(
+      [...partials, ...parts.map(({ segment }) => segment)].map((segment) => Math.floor(segment / perLog)),
+    );
+    const logs = runs.flatMap(({ first, last }) => {
+      const [from, to] = [Math.ceil(first / perLog), Math.floor((last + 1) / perLog) - 1];
+      return Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
+    });
+    const settled = logs.filter((log) => !unsettled.has(log)).map((log) => ({ first: log, last: log }));
+    return joinRuns(settled).map((run) => ({ timeline, ...run }));
+  });
 }
 
 /** The run that holds a segment. */

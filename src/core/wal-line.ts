@@ -35,20 +35,18 @@ const atOnce = 8;
 export function walRuns(way: Way, local: LocalWal, from: number, current: number): readonly WalRun[] {
   const newest = way.stretches.at(-1)?.last ?? -1;
   const runs: { is: WalWord; timeline: number; first: number; last: number }[] = [];
-  for (let segment = from; segment < current; segment += 1) {
+  for (let segment = from; segment < current;) {
     const timeline = timelineOfSegment(way.path, segment) ?? way.timeline;
+    const stretch = segmentAt(way.stretches, segment);
     const isThere = () => local.get(segmentName(timeline, segment, way.segmentSize)) === 'waits';
     const is =
-      segmentAt(way.stretches, segment) !== undefined
-        ? 'found'
-        : !isThere()
-          ? 'lost'
-          : newest - segment > atOnce
-            ? 'delayed'
-            : 'uploading';
+      stretch !== undefined ? 'found' : !isThere() ? 'lost' : newest - segment > atOnce ? 'delayed' : 'uploading';
+    // What is stored is told by the stretch: months of it cost no more than a minute of it.
+    const end = Math.min(stretch?.last ?? segment, current - 1);
     const last = runs.at(-1);
-    if (last?.is === is && last.timeline === timeline) last.last = segment;
-    else runs.push({ is, timeline, first: segment, last: segment });
+    if (last?.is === is && last.timeline === timeline) last.last = end;
+    else runs.push({ is, timeline, first: segment, last: end });
+    segment = end + 1;
   }
   return runs;
 }

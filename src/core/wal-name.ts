@@ -103,7 +103,8 @@ export function isSegmentSize(bytes: number): boolean {
   return bytes >= 1024 ** 2 && bytes <= 1024 ** 3 && Number.isInteger(Math.log2(bytes));
 }
 
-function segmentsPerLog(segmentSize: number): number {
+/** How many segments the second part of their names counts before the first goes on: 4 GiB of WAL. */
+export function segmentsPerLog(segmentSize: number): number {
   return 2 ** 32 / segmentSize;
 }
 

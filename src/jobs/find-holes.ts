@@ -2,20 +2,21 @@ import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { findLost, type LostSegments } from '../core/holes.ts';
 import { holeSchema, type Hole } from '../core/record.ts';
 import { segmentName, segmentOf, segmentStart } from '../core/wal-name.ts';
-import { readCatalogue } from '../repository/catalogue.ts';
 import { layout } from '../repository/layout.ts';
 import { appendRecord } from '../repository/records.ts';
 import type { Repository } from '../repository/repository.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import { readStanding } from './configure.ts';
 import type { JobContext } from './job-context.ts';
+import { readCatalogueByMemory } from './remembered-wal.ts';
 import { lineFrom, readServerLine } from './wal-line.ts';
 
 /**
  * Looks for segments since the newest base backup that are not stored and never will be, records each stretch once, and
  * makes a new base backup needed. Gives back those that were not known.
  *
- * What lies before that backup's start needs nothing: its own line begins after it.
+ * What lies before that backup's start needs nothing: its own line begins after it. What is missing was listed in this very
+ * look; what somebody took out of the middle of old WAL may take it an hour to find.
  */
 export async function findHoles(context: JobContext, repository: Repository): Promise<readonly Hole[]> {
   const { cluster, settings } = context;
@@ -23,7 +24,7 @@ export async function findHoles(context: JobContext, repository: Repository): Pr
   const { standing, systemIdentifier } = await readStanding(context, repository);
   if (standing.is !== 'owner') return [];
   const server = await readServerLine(context);
-  const catalogue = await readCatalogue(repository, systemIdentifier);
+  const catalogue = await readCatalogueByMemory(context, repository, systemIdentifier);
   const number = standing.incarnation.number;
   const own = catalogue.incarnations.find((each) => each.number === number);
   const line = own === undefined ? undefined : lineFrom(catalogue, own, server);

@@ -11,6 +11,7 @@ import { takeLock } from '../system/lock.ts';
 import { condemn, deleteBackup, deleteWal, sweepUnfinished, toCondemn, type Deleter } from './prune-delete.ts';
 import { makePrunePlan, type PruneContext, type PrunePlan } from './prune-plan.ts';
 import { tidy } from './prune-tidy.ts';
+import { withWalForgotten } from './remembered-wal.ts';
 
 /** How a prune came to be: by itself after a backup, or by a person who has seen the plan with this id. */
 export type PruneRequest = { readonly by: 'schedule' } | { readonly by: 'person'; readonly confirm: string };
@@ -133,7 +134,8 @@ async function deleteExpiredWal(
       hint: 'The next prune finishes it.',
     });
   }
-  return await deleteWal(deleter, intersect(plan.retention.wal.delete, now.retention.wal.delete), segmentSize);
+  const expired = intersect(plan.retention.wal.delete, now.retention.wal.delete);
+  return await withWalForgotten(context.unit, async () => await deleteWal(deleter, expired, segmentSize));
 }
 
 function intersect(planned: readonly WalDecision[], now: readonly WalDecision[]): readonly WalDecision[] {

@@ -14,6 +14,7 @@ import { appendJournal } from '../system/journal.ts';
 import { takeLock } from '../system/lock.ts';
 import { condemn, deleteBackup, type Deleter } from './prune-delete.ts';
 import type { PruneContext } from './prune-plan.ts';
+import { withWalForgotten } from './remembered-wal.ts';
 
 /** What retiring a parent would delete; its id is a digest of that. */
 export interface RetirePlan {
@@ -113,8 +114,10 @@ async function carryOut(context: RetireContext, { place, backups }: RetirePlan):
   for await (const { key } of repository.storage.list(layout.incarnation(place)))
     if (!stays(place, key)) rest.push(key);
   const isWal = (key: string) => key.startsWith(layout.wal(place));
-  for (const key of [...rest.filter((each) => !isWal(each)), ...rest.filter(isWal)])
-    await repository.storage.remove(key);
+  await withWalForgotten(context.unit, async () => {
+    for (const key of [...rest.filter((each) => !isWal(each)), ...rest.filter(isWal)])
+      await repository.storage.remove(key);
+  });
 }
 
 /** Who owned it stays known, and so does the folder in which guests speak. */

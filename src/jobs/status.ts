@@ -10,7 +10,6 @@ import { lastScheduled, nextScheduled } from '../core/schedule.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import { withConnection } from '../postgres/query.ts';
 import { isInRecovery, readServerFacts } from '../postgres/server-facts.ts';
-import { readCatalogue } from '../repository/catalogue.ts';
 import { readArchiveState } from '../system/archive-state.ts';
 import { within } from '../system/deadline.ts';
 import { readJournal } from '../system/journal.ts';
@@ -19,6 +18,7 @@ import { readArchiveLag } from './archive-lag.ts';
 import { readStanding } from './configure.ts';
 import { openSettingsRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
+import { readCatalogueByMemory } from './remembered-wal.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 import { readStreamFact } from './stream-facts.ts';
 import { readServerLine, walLineOf, type ServerLine } from './wal-line.ts';
@@ -37,7 +37,7 @@ interface AskOptions {
   readonly oneAtATime: boolean;
 }
 
-/** Everything that a status is made of. Changes nothing; what can't be asked becomes part of it. */
+/** Everything that a status is made of. Changes nothing but what is remembered of stored WAL; what can't be asked becomes part of it. */
 export async function readHealthFacts(
   context: JobContext,
   how: AskOptions = { patienceMs, oneAtATime: false },
@@ -143,7 +143,7 @@ async function ask(context: JobContext): Promise<RepositoryFacts> {
     const found = await readStanding(context, repository);
     const isOwner = found.standing.is === 'owner';
     const server = isOwner ? await lookAtServer(context) : undefined;
-    const catalogue = await readCatalogue(repository, found.systemIdentifier);
+    const catalogue = await readCatalogueByMemory(context, repository, found.systemIdentifier);
     const number = found.standing.is === 'owner' ? found.standing.incarnation.number : undefined;
     const own = catalogue.incarnations.find((each) => each.number === number);
     return {

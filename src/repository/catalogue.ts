@@ -5,21 +5,32 @@ import type { Incarnation } from '../core/incarnation.ts';
 import { holeSchema, markSchema, restorePointSchema, witnessSchema, type Mark } from '../core/record.ts';
 import { parseHistory, type TimelineSwitch } from '../core/timeline.ts';
 import { historyName, isSegmentSize } from '../core/wal-name.ts';
-import { indexWal } from '../core/wal-index.ts';
+import { indexWal, type WalIndex } from '../core/wal-index.ts';
 import { layout, type Place } from './layout.ts';
 import { listIncarnations } from './incarnations.ts';
 import { listLeases } from './leases.ts';
 import { newestRecord, readRecords } from './records.ts';
 import type { Repository } from './repository.ts';
+import { listedWal } from './wal-look.ts';
 import { listWal, readWal, sealAt, walKeyIn } from './wal-store.ts';
 
 const defaultSegmentSize = 16 * 1024 * 1024;
 
-/** Reads all that the repository knows of one cluster; the truth is the listing, nothing is remembered. */
-export async function readCatalogue(repository: Repository, systemIdentifier: string): Promise<ClusterCatalogue> {
+/** How somebody finds out what WAL an incarnation holds, where the size of its segments is known for certain. */
+export type LookAtWal = (place: Place, segmentSize: number) => Promise<WalIndex>;
+
+/**
+ * Reads all that the repository knows of one cluster; the truth is the listing, nothing is remembered unless by the look that
+ * is given.
+ */
+export async function readCatalogue(
+  repository: Repository,
+  systemIdentifier: string,
+  look: LookAtWal = async (place, segmentSize) => await listedWal(repository, place, segmentSize),
+): Promise<ClusterCatalogue> {
   const incarnations: IncarnationCatalogue[] = [];
   for (const incarnation of await listIncarnations(repository, systemIdentifier)) {
-    incarnations.push(await readIncarnation(repository, systemIdentifier, incarnation));
+    incarnations.push(await readIncarnation(repository, systemIdentifier, incarnation, look));
   }
   return { systemIdentifier, incarnations };
 }
@@ -28,12 +39,12 @@ async function readIncarnation(
   repository: Repository,
   systemIdentifier: string,
   incarnation: Incarnation,
+  look: LookAtWal,
 ): Promise<IncarnationCatalogue> {
   const place: Place = { systemIdentifier, incarnation: incarnation.number };
   const { backups, unfinished } = await readBackups(repository, place);
-  const names: string[] = [];
-  for await (const name of listWal(repository, place)) names.push(name);
-  const wal = indexWal(names, backups.at(-1)?.segmentSize ?? (await guessSegmentSize(repository, place, names)));
+  const segmentSize = backups.at(-1)?.segmentSize;
+  const wal = segmentSize === undefined ? await guessedWal(repository, place) : await look(place, segmentSize);
   const histories = new Map<number, readonly TimelineSwitch[]>();
   for (const { timeline, hasHistory } of wal.timelines.values()) {
     if (hasHistory) histories.set(timeline, await readHistory(repository, place, timeline));
@@ -115,6 +126,12 @@ export async function readMarks(
     );
   }
   return marks;
+}
+
+async function guessedWal(repository: Repository, place: Place): Promise<WalIndex> {
+  const names: string[] = [];
+  for await (const name of listWal(repository, place)) names.push(name);
+  return indexWal(names, await guessSegmentSize(repository, place, names));
 }
 
 /** Before the first backup nothing says how large segments are, but their seals do; one that can't be read says nothing. */
