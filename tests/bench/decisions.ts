@@ -10,10 +10,16 @@ import { archiveWal } from '../../src/archiver/archive-wal.ts';
 import { restoreWal, servePlanFile } from '../../src/archiver/restore-wal.ts';
 import { servePlanSchema } from '../../src/core/restore-service.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
+import { wayTo } from '../../src/core/restorable.ts';
+import { walRuns } from '../../src/core/wal-line.ts';
+import { readCatalogueByMemory } from '../../src/jobs/remembered-wal.ts';
 import { walKey } from '../../src/repository/layout.ts';
+import { openRepository } from '../../src/repository/repository.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { writeJson } from '../../src/system/files.ts';
-import { makeWalUnit, mebibyte, type WalUnit } from '../setup/wal-unit.ts';
+import { countingStorage, ListingCount } from '../doubles/counting-storage.ts';
+import { storeBackupRecord } from '../setup/stored-wal.ts';
+import { makeWalUnit, mebibyte, testIdentifier, type WalUnit } from '../setup/wal-unit.ts';
 import { compareRuns } from './compare.ts';
 
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
@@ -41,6 +47,8 @@ async function fill(stored: number): Promise<Filled> {
     if (number % 256 === 0 || number === 2) await mkdir(dirname(path), { recursive: true });
     await writeFile(path, bytes);
   }
+  // From the first segment on the line has to be whole.
+  await storeBackupRecord(at.repository, at.place, { segment: 1, segmentSize: sizeBytes, daysAgo: 0 });
   return { at, stored, next: stored + 1 };
 }
 
@@ -106,10 +114,28 @@ async function getAbsent(filled: Filled): Promise<number> {
   });
 }
 
+/** What `status` and `run-due` find out each minute: what has become of every segment since the newest backup. */
+async function look({ at, next }: Filled): Promise<number> {
+  const count = new ListingCount();
+  const repository = await openRepository(countingStorage(at.repository.storage, count), undefined);
+  const once = async () => {
+    const catalogue = await readCatalogueByMemory({ unit: at.unit, clock: machineClock }, repository, testIdentifier);
+    const way = wayTo(catalogue, at.place.incarnation, 1);
+    const runs = way === undefined ? [] : walRuns(way, new Map(), 1, next);
+    if (runs.length !== 1 || runs[0]?.is !== 'found') throw new Error('all of it is stored');
+  };
+  await once(); // The first one after an hour lists everything.
+  count.take('');
+  const milliseconds = await timed(once);
+  process.stdout.write(`  ${next - 1} stored: ${count.take('/wal/') / callsARun} listings of WAL a look\n`);
+  return milliseconds;
+}
+
 const kinds = [
   ['archive-wal of a new segment', push],
   ['restore-wal of a segment, by a plan', getPlanned],
   ['restore-wal at the end of the WAL, without a plan', getAbsent],
+  ['the look of status and run-due at the WAL', look],
 ] as const;
 
 const filled: Filled[] = [];
