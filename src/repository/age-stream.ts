@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { Failure } from '../core/failure.ts';
+import { giveBack } from '../system/memory.ts';
 
 /**
  * The payload of an age file: a nonce, then chunks of 64 KiB, each with a tag of its own; the last one is marked as such.
@@ -8,6 +9,10 @@ import { Failure } from '../core/failure.ts';
 const chunkBytes = 64 * 1024;
 const tagBytes = 16;
 const sealedBytes = chunkBytes + tagBytes;
+/** How many chunks are worked on at once. */
+const together = 4;
+/** What they are when they are encrypted. */
+export const stretchBytes = together * sealedBytes;
 /** Random bytes at the beginning of a payload. */
 export const nonceBytes = 16;
 
@@ -17,22 +22,30 @@ export function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
 }
 
 /**
- * Encrypts a stream; a chunk of it is not used any more when the next one is asked for. Memory is a few chunks.
+ * Encrypts a stream; a chunk of it is not used any more when the next one is asked for. Memory is a few chunks, and each that
+ * comes out has memory of its own.
  */
 export async function* encryptPayload(plain: AsyncIterable<Uint8Array>, key: Uint8Array): AsyncIterable<Uint8Array> {
   const nonces = makeNonces();
   for await (const { bytes, isLast } of gathered(plain, chunkBytes)) {
-    const parts: Uint8Array[] = [];
-    for (const [chunk, ends] of chunksOf(bytes, chunkBytes)) {
-      parts.push(...encryptChunk(chunk, key, nonces(ends && isLast)));
+    const chunks = [...chunksOf(bytes, chunkBytes)];
+    const sealed = Buffer.allocUnsafeSlow(bytes.byteLength + chunks.length * tagBytes);
+    let used = 0;
+    for (const [chunk, ends] of chunks) {
+      encryptInto(sealed.subarray(used), chunk, key, nonces(ends && isLast));
+      used += chunk.byteLength + tagBytes;
     }
-    yield Buffer.concat(parts);
+    yield sealed;
   }
 }
 
-function encryptChunk(plain: Uint8Array, key: Uint8Array, nonce: Uint8Array): Uint8Array[] {
+function encryptInto(sealed: Uint8Array, plain: Uint8Array, key: Uint8Array, nonce: Uint8Array): void {
   const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes });
-  return [cipher.update(plain), cipher.final(), cipher.getAuthTag()];
+  const encrypted = cipher.update(plain);
+  sealed.set(encrypted);
+  giveBack(encrypted);
+  cipher.final(); // Empty: this cipher holds nothing back.
+  sealed.set(cipher.getAuthTag(), plain.byteLength);
 }
 
 /**
@@ -47,25 +60,31 @@ export async function* decryptPayload(
   const nonces = makeNonces();
   let isFirst = true;
   for await (const { bytes, isLast } of gathered(stored, sealedBytes)) {
-    const parts: Uint8Array[] = [];
+    const plain = Buffer.allocUnsafeSlow(bytes.byteLength);
+    let used = 0;
     for (const [chunk, ends] of chunksOf(bytes, sealedBytes)) {
-      const plain = decryptChunk(chunk, key, nonces(ends && isLast), what);
+      const length = decryptInto(plain.subarray(used), chunk, key, nonces(ends && isLast), what);
       // Only an empty payload has an empty last chunk: there is one form for each stream.
-      if (plain.byteLength === 0 && !isFirst) throw damaged(what);
+      if (length === 0 && !isFirst) throw damaged(what);
       isFirst = false;
-      parts.push(plain);
+      used += length;
     }
-    yield Buffer.concat(parts);
+    yield plain.subarray(0, used);
   }
 }
 
-function decryptChunk(sealed: Uint8Array, key: Uint8Array, nonce: Uint8Array, what: string): Buffer {
-  if (sealed.byteLength < tagBytes) throw damaged(what);
-  const end = sealed.byteLength - tagBytes;
+/** Says how many bytes it gave. */
+function decryptInto(plain: Uint8Array, sealed: Uint8Array, key: Uint8Array, nonce: Uint8Array, what: string): number {
+  const length = sealed.byteLength - tagBytes;
+  if (length < 0) throw damaged(what);
   try {
     const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes });
-    decipher.setAuthTag(sealed.subarray(end));
-    return Buffer.concat([decipher.update(sealed.subarray(0, end)), decipher.final()]);
+    decipher.setAuthTag(sealed.subarray(length));
+    const decrypted = decipher.update(sealed.subarray(0, length));
+    plain.set(decrypted);
+    giveBack(decrypted);
+    decipher.final(); // Empty as well, but it compares the tag.
+    return length;
   } catch (error) {
     throw damaged(what, error);
   }
@@ -77,9 +96,6 @@ function damaged(what: string, cause?: unknown): Failure {
     cause,
   });
 }
-
-/** How many chunks are worked on at once. */
-const together = 4;
 
 /**
  * The bytes of a stream in stretches of whole chunks, in a buffer that is used again for the next one. The last stretch is not

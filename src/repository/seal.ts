@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress } from 'node:zlib';
 import * as z from 'zod';
 import { Failure } from '../core/failure.ts';
+import { stretchBytes } from './age-stream.ts';
 import { writeChunk } from './compress.ts';
 import { parseJson } from '../system/files.ts';
 
@@ -17,8 +18,11 @@ export type Seal = z.infer<typeof sealSchema>;
 
 type ZstdTransform = ZstdCompress | ZstdDecompress;
 
-/** How much a transform gives out at once: with Node's own 16 KiB a segment is a thousand turns of the event loop. */
-const chunkSize = 256 * 1024;
+/**
+ * How much a transform gives out at once: with Node's own 16 KiB a segment is a thousand turns of the event loop. What it
+ * encrypts to is as long, and finds room where compressed chunks were: a hole a little smaller would stay one.
+ */
+const chunkSize = stretchBytes;
 
 // A zstd skippable frame: decoders pass over it (tried with `zstd -dc`). Source: RFC 8878, section 3.1.2.
 const skippableMagic = 0x184d2a50;
@@ -63,12 +67,8 @@ export async function* compressedAs(
 /** A compressed body, and the seal of what it was made of. */
 export interface CompressedBody {
   readonly seal: Seal;
+  /** Each lies in memory of its own, or shares it with those beside it. */
   readonly chunks: Uint8Array[];
-  /**
-   * Gives the memory of the chunks that are left back at once, where the garbage collector would let four segments of them
-   * pile up. For when nobody reads them any more, a request that is overdue neither.
-   */
-  release(): void;
 }
 
 /** Fills a buffer with the next plain bytes and says how many they are; 0 at the end. */
@@ -116,12 +116,7 @@ export async function compressInOnePass(read: ReadInto, length: number, level: n
     // After a failure the buffers may still be read by the compressor: they are not used again.
     compress.destroy();
   }
-  const seal: Seal = { format: 1, length, sha256: hash.digest('hex') };
-  const release = () => {
-    // Each lies in memory of its own, or shares it with others of them: what a transform gives out is too large for Node's pool.
-    for (const { buffer } of chunks) if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
-  };
-  return { seal, chunks, release };
+  return { seal: { format: 1, length, sha256: hash.digest('hex') }, chunks };
 }
 
 function takeBuffer(): Uint8Array {

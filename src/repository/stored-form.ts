@@ -4,8 +4,19 @@ import { decrypt, encrypt, openAge, openFileKey } from './age.ts';
 import { firstStanza, headerLimit, type Stanza } from './age-header.ts';
 import type { Keys } from './keys.ts';
 import type { Repository } from './repository.ts';
-import { decompressed, isSameSeal, readSeal, sealFrame, sealOf, sealSchema, unsealed, type Seal } from './seal.ts';
+import {
+  decompressed,
+  isSameSeal,
+  readSeal,
+  sealFrame,
+  sealOf,
+  sealSchema,
+  unsealed,
+  type CompressedBody,
+  type Seal,
+} from './seal.ts';
 import { parseJson } from '../system/files.ts';
+import { giveBack } from '../system/memory.ts';
 
 /** How the name of an encrypted object ends: what its name says is what it is. */
 export const ageSuffix = '.age';
@@ -39,14 +50,18 @@ export async function* storedForm(
   yield* payload;
 }
 
-/** The same for what is in memory anyway; `compressed` is emptied on the way, or all of it would be there twice. */
-export async function storedChunks(keys: Keys, seal: Seal, compressed: Uint8Array[]): Promise<readonly Uint8Array[]> {
+/** A stored form that is in memory. */
+interface StoredChunks {
+  readonly chunks: readonly Uint8Array[];
+  /** Gives its memory back, for when nobody reads it any more, a request that is overdue neither. */
+  release(): void;
+}
+
+/** The same for what is in memory anyway; encrypting uses it up, or all of it would be there twice. */
+export async function storedChunks(keys: Keys, { seal, chunks: compressed }: CompressedBody): Promise<StoredChunks> {
   const recipients = keys.recipients();
-  if (recipients === undefined) return [sealFrame(seal), ...compressed];
-  const source = async function* () {
-    for (let next = compressed.shift(); next !== undefined; next = compressed.shift()) yield next;
-  };
-  const { header, payload } = encrypt(source(), recipients);
+  if (recipients === undefined) return releasable(sealFrame(seal), compressed);
+  const { header, payload } = encrypt(usedUp(compressed), recipients);
   const chunks: Uint8Array[] = [];
   const hash = createHash('sha256');
   let length = 0;
@@ -55,7 +70,18 @@ export async function storedChunks(keys: Keys, seal: Seal, compressed: Uint8Arra
     hash.update(chunk);
     length += chunk.byteLength;
   }
-  return [header([sealStanza(seal, { length, sha256: hash.digest('hex') })]), ...chunks];
+  return releasable(header([sealStanza(seal, { length, sha256: hash.digest('hex') })]), chunks);
+}
+
+async function* usedUp(chunks: Uint8Array[]): AsyncIterable<Uint8Array> {
+  for (let next = chunks.shift(); next !== undefined; next = chunks.shift()) {
+    yield next;
+    if (next.buffer !== chunks[0]?.buffer) giveBack(next);
+  }
+}
+
+function releasable(head: Uint8Array, chunks: readonly Uint8Array[]): StoredChunks {
+  return { chunks: [head, ...chunks], release: () => chunks.forEach(giveBack) };
 }
 
 /** The plain bytes of a sealed object; the stream fails unless they are those of its seal. */

@@ -3,9 +3,8 @@ import { readWalHeader, walHeaderLength } from '../core/wal-header.ts';
 import { parseWalName, readPartName, type SegmentName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { compressInOnePass, type ReadInto } from './seal.ts';
-import { storedChunks, storedName } from './stored-form.ts';
-import { readWal, storeSealed, walKeyIn, type Stored } from './wal-store.ts';
+import { storedName } from './stored-form.ts';
+import { readWal, storeInOnePass, walKeyIn, type ReadOnce, type Stored } from './wal-store.ts';
 
 /**
  * Stores the beginning of a segment that is not finished, as an object that says its length; the rest of the segment is zero
@@ -15,15 +14,11 @@ export async function storePart(
   repository: Repository,
   place: Place,
   name: SegmentName,
-  { read, length }: { readonly read: ReadInto; readonly length: number },
+  source: ReadOnce,
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks } = await compressInOnePass(read, length, level);
-  const stored = await storedChunks(repository.keys, seal, chunks);
-  const body = async function* () {
-    yield* stored;
-  };
-  return await storeSealed(repository, keyOf(repository, place, name, length), name.name, { seal, body });
+  const at = { key: keyOf(repository, place, name, source.length), what: name.name };
+  return await storeInOnePass(repository, repository.keys, at, source, level);
 }
 
 function keyOf({ keys }: Repository, place: Place, name: SegmentName, length: number): string {

@@ -60,6 +60,12 @@ async function sizeOf(path: string): Promise<number> {
   }
 }
 
+/** Bytes that are read once, and how many they have to be. */
+export interface ReadOnce {
+  readonly read: ReadInto;
+  readonly length: number;
+}
+
 /**
  * The same for who reads the file once and has room in memory for what it compresses to. An error of the reading is passed on
  * and stores nothing; bytes of another length than told are `damaged`.
@@ -68,16 +74,27 @@ export async function storeWalInOnePass(
   repository: Repository,
   place: Place,
   name: WalName,
-  { read, length }: { readonly read: ReadInto; readonly length: number },
+  source: ReadOnce,
   level: number,
 ): Promise<Stored> {
-  const { seal, chunks, release } = await compressInOnePass(read, length, level);
-  const body = await storedChunks(keysFor(repository, name), seal, chunks);
-  const given = async function* () {
-    yield* body;
+  const at = { key: keyOf(repository.keys, place, name), what: name.name };
+  return await storeInOnePass(repository, keysFor(repository, name), at, source, level);
+}
+
+/** The same under a key of one's own; `what` names it to people. */
+export async function storeInOnePass(
+  repository: Repository,
+  keys: Keys,
+  { key, what }: { readonly key: string; readonly what: string },
+  { read, length }: ReadOnce,
+  level: number,
+): Promise<Stored> {
+  const compressed = await compressInOnePass(read, length, level);
+  const { chunks, release } = await storedChunks(keys, compressed);
+  const body = async function* () {
+    yield* chunks;
   };
-  const key = keyOf(repository.keys, place, name);
-  const stored = await storeSealed(repository, key, name.name, { seal, body: given });
+  const stored = await storeSealed(repository, key, what, { seal: compressed.seal, body });
   // After any other answer somebody may still be reading them.
   if (stored === 'stored') release();
   return stored;
@@ -100,7 +117,7 @@ function keyOf({ isEncrypted }: Keys, place: Place, name: WalName): string {
 }
 
 /** Stores a sealed object under its key, once, as `storeWal` says; `what` names it to people. */
-export async function storeSealed(
+async function storeSealed(
   repository: Repository,
   key: string,
   what: string,

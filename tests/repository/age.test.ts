@@ -122,7 +122,8 @@ test('another identity, and none, are refused in words that say which is wanted'
 test('what was made in memory is compared without a key: a changed byte is damaged', async () => {
   const plain = noise(1000);
   const seal = await sealOf(bodyOf(plain));
-  const stored = Buffer.concat(await storedChunks(keys, seal, [await bytes(compressedAs(bodyOf(plain), seal, 1))]));
+  const { chunks } = await storedChunks(keys, { seal, chunks: [await bytes(compressedAs(bodyOf(plain), seal, 1))] });
+  const stored = Buffer.concat(chunks);
   const changed = Buffer.from(stored);
   changed[stored.byteLength - 1] = (changed.at(-1) ?? 0) ^ 1;
 

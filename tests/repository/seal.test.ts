@@ -23,9 +23,9 @@ function sealed(plain: AsyncIterable<Uint8Array>, seal: Seal, level: number): As
   return storedForm(plainKeys, seal, compressedAs(plain, seal, level));
 }
 
-async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<Omit<CompressedBody, 'release'>> {
-  const { seal, chunks } = await compressInOnePass(read, length, level);
-  return { seal, chunks: [...(await storedChunks(plainKeys, seal, chunks))] };
+async function sealInOnePass(read: ReadInto, length: number, level: number): Promise<CompressedBody> {
+  const compressed = await compressInOnePass(read, length, level);
+  return { seal: compressed.seal, chunks: [...(await storedChunks(plainKeys, compressed)).chunks] };
 }
 
 async function store(plain: Uint8Array, level = 1): Promise<Buffer> {
