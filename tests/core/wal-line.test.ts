@@ -37,6 +37,13 @@ test('one of several that are pushed at once may be the last to arrive, and is n
   expect(walRuns(stored, local(5), 4, 14).map(({ is }) => is)).toEqual(['found', 'uploading', 'found']);
 });
 
+test('what is stored is told by its row, however long that is', () => {
+  const [long, current] = [2 ** 40, 2 ** 39];
+  expect(walRuns(way([[0, long]]), local(), 5, current)).toEqual([
+    { is: 'found', timeline: 1, first: 5, last: current - 1 },
+  ]);
+});
+
 test('what the server has and many later ones have overtaken is delayed, and what nobody has is lost', () => {
   const stored = way([
     [3, 4],

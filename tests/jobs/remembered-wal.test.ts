@@ -220,6 +220,40 @@ test('while WAL is removed nothing is believed and nothing is remembered, also w
   expect(await isThere()).toBe(true);
 });
 
+test('what removes WAL waits for a look that is under way, and drops what that has remembered', async () => {
+  await remembered();
+  clock.move(2 * hourMs);
+  store(...keys(43, 50));
+  const [reached, released] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const { storage } = memory.repository;
+  const slow: Repository = {
+    ...memory.repository,
+    storage: {
+      ...storage,
+      list: async function* (prefix) {
+        if (prefix.endsWith('/wal/')) {
+          reached.resolve(undefined);
+          await released.promise;
+        }
+        yield* storage.list(prefix);
+      },
+    },
+  };
+  const looking = look(slow);
+  await reached.promise;
+  const before = await readFile(file(), 'utf8');
+  let mayRemove = false;
+  const removing = withWalForgotten(unit, async () => {
+    expect([mayRemove, await isThere()]).toEqual([true, false]);
+  });
+  expect(await look()).toEqual(await truth()); // Nobody else has to wait.
+  expect(await readFile(file(), 'utf8')).toBe(before);
+  mayRemove = true;
+  released.resolve(undefined);
+  await Promise.all([looking, removing]);
+  expect(await isThere()).toBe(false);
+});
+
 test('what can’t be written is no reason not to look; what can’t be forgotten is one not to remove', async () => {
   await mkdir(join(file(), 'in the way'), { recursive: true });
   await remembered();
