@@ -66,6 +66,12 @@ export function resumesAt(received: Received, segmentSize: number): { segment: n
   return { segment: last.isFinished ? number + 1 : number, timeline: last.segment.timeline };
 }
 
+/** The number of the oldest segment of a folder; `undefined` where there is none. */
+export function firstReceived({ finished, unfinished }: Received, segmentSize: number): number | undefined {
+  const [first] = [...finished, ...unfinished.map(({ segment }) => segment)].sort(byPosition);
+  return first === undefined ? undefined : segmentNumber(first, segmentSize);
+}
+
 /** Makes `pg_receivewal` begin with this segment: it takes an empty beginning of it for one of its own. */
 export async function seed(folder: string, segment: string): Promise<void> {
   await writeFile(join(folder, `${segment}.partial`), '', { flag: 'wx', mode: 0o600 });

@@ -6,7 +6,7 @@ import { makePrivateFolder } from '../system/home.ts';
 import { readStreamMarker, streamFolder, type StreamMarker } from '../system/stream-marker.ts';
 import { Backoff } from './backoff.ts';
 import { StreamDestination } from './stream-session.ts';
-import { readReceived, resumesAt, seed } from './stream-folder.ts';
+import { firstReceived, readReceived, resumesAt, seed } from './stream-folder.ts';
 import { Leftovers } from './stream-leftovers.ts';
 import { StreamPush } from './stream-push.ts';
 import type { Receiver, ResidentStream, StreamLook, StreamSource } from './stream-source.ts';
@@ -109,7 +109,7 @@ class Stream {
       if (isPast && isServed) return resume.segment;
       // What lies ahead of the server, or beside it, would be taken for its newest: it has to be stored and gone first.
       if (resume.segment > slotSegment) {
-        await this.#retire();
+        await this.#retire(look);
       }
     }
     const timeline = timelineOfSegment(path, slotSegment) ?? look.timeline;
@@ -125,10 +125,13 @@ class Stream {
     return slotSegment;
   }
 
-  /** Stores all that lies here and removes it. */
-  async #retire(): Promise<void> {
+  /** Stores all that lies here and removes it, after what the server has from before: what is stored has no gap. */
+  async #retire(look: StreamLook): Promise<void> {
     const session = await this.#session();
     if (session === undefined) throw new Failure('refused', 'who this unit is changed while WAL was streamed');
+    const first = firstReceived(await readReceived(this.folder), look.segmentSize);
+    if (first !== undefined && this.#source !== undefined)
+      await this.#push.pushEarlier(session, this.#source.walFolder, look, first);
     await this.#push.retire(session);
   }
 

@@ -88,6 +88,27 @@ test('a stream whose slot has WAL that was received before begins with it and no
   expect(await readdir(at.folder)).not.toContain('000000010000000000000005');
 });
 
+test('what a stream can not go on from is stored behind what the server has from before', async () => {
+  // The standby was promoted while nothing was stored: the next segment is of another timeline than those received.
+  at = await makeStreamUnit({ ...promoted, slotLsn: 6 * mebibyte });
+  const state = await at.server.state();
+  for (let number = 3; number < 9; number += 1) {
+    const timeline = timelineAt(state, number);
+    await at.write(segmentName(timeline, number, mebibyte), written(state, timeline, number));
+  }
+  await mkdir(at.folder, { recursive: true });
+  for (const number of [5, 6])
+    await writeFile(join(at.folder, segmentName(1, number, mebibyte)), written(state, 1, number));
+  await at.mark();
+
+  const stream = at.start();
+  try {
+    await untilStored(3);
+  } finally {
+    await stream.stop();
+  }
+});
+
 test('the beginning of a segment is not stored before what was finished in between', async () => {
   at = await makeStreamUnit({ ...promoted, promotedAt: null });
   const state = await at.server.state();
