@@ -5,7 +5,6 @@
  */
 import { execa } from 'execa';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -13,12 +12,11 @@ import { prefetchFolder } from '../../src/archiver/prefetch-spool.ts';
 import { servePlanFile } from '../../src/archiver/restore-wal.ts';
 import { servePlanSchema } from '../../src/core/restore-service.ts';
 import { readWalName, segmentNumber } from '../../src/core/wal-name.ts';
-import { layout } from '../../src/repository/layout.ts';
 import { writeJson } from '../../src/system/files.ts';
-import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner } from '../setup/machine.ts';
-import { makeRecovery, type TestRecovery } from '../setup/recovery.ts';
 import { compareRuns, type Side } from './compare.ts';
+import { Peer } from './peer.ts';
+import { drainOurs, prepareWal, until, type WaitingWal } from './waiting-wal.ts';
 
 const { values } = parseArgs({
   options: {
@@ -27,7 +25,6 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
   },
 });
-const wantedSegments = Number(values.segments);
 const runs = Number(values.runs);
 const segmentSize = 16 * 1024 * 1024;
 const calls = 60;
@@ -35,15 +32,6 @@ const calls = 60;
 /** Commands as lines of `directory<TAB>word<TAB>…`; prints for each what it took in milliseconds and how it ended. */
 const timer = `use Time::HiRes 'time'; while (<STDIN>) { chomp; my ($dir, @c) = split /\\t/; chdir $dir; my $at = time;
   my $rc = system(@c); printf "%.3f %d\\n", (time - $at) * 1000, $rc >> 8; }`;
-
-interface Bench {
-  readonly archived: ArchivedCluster;
-  /** What waits to be archived, oldest first. */
-  readonly names: readonly string[];
-  readonly original: TestRecovery;
-  /** Plain copies of the segments. */
-  readonly plain: string;
-}
 
 async function timeCalls(lines: readonly (readonly string[])[]): Promise<readonly number[]> {
   const input = lines.map((words) => `${words.join('\t')}\n`).join('');
@@ -59,156 +47,7 @@ function median(numbers: readonly number[]): number {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 }
 
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 600_000;
-  while (!(await isTrue())) {
-    if (performance.now() > end) throw new Error('it takes too long');
-    await sleep(5);
-  }
-}
-
-async function prepare(): Promise<Bench> {
-  const archived = await makeArchivedCluster({
-    segmentMiB: 16,
-    archiving: false,
-    settings: {
-      archive_mode: 'on',
-      archive_command: 'true',
-      shared_buffers: '128MB',
-      max_wal_size: '1GB',
-      wal_keep_size: `${16 * (wantedSegments + 60)}MB`,
-    },
-  });
-  const { server, cluster, machine } = archived;
-  const pgbench = async (...args: string[]) => {
-    const at = ['-h', cluster.socketDirectory, '-p', String(cluster.port), 'postgres'];
-    await execa(join(cluster.binaries, 'pgbench'), [...args, ...at]);
-  };
-  await pgbench('-i', '-q', '-s', '20');
-  // It waits until its own WAL is archived; from there on all of it is marked as ready below.
-  const original = await makeRecovery(archived, 'original');
-  await server.sql("alter system set archive_command = 'false'");
-  await server.sql('select pg_reload_conf()');
-  const label = await readFile(join(original.dataDirectory, 'backup_label'), 'utf8');
-  const first = /\(file ([0-9A-F]{24})\)/.exec(label)?.[1] ?? '';
-  const status = join(cluster.dataDirectory, 'pg_wal', 'archive_status');
-  const waiting = async () =>
-    (await readdir(status)).flatMap((name) => {
-      const segment = /^([0-9A-F]{24})\.(ready|done)$/.exec(name)?.[1];
-      return segment !== undefined && segment >= first ? [segment] : [];
-    });
-  for (let round = 0; (await waiting()).length < wantedSegments; round += 1) {
-    await pgbench('-c', '4', '-T', '3', '-n');
-    const change = `abalance = abalance + ${round}, filler = md5(aid::text || ${round})`;
-    await server.sql(`update pgbench_accounts set ${change} where aid % 4 = ${round % 4}`);
-    await server.sql('vacuum pgbench_accounts');
-    await server.sql('checkpoint'); // Whole pages follow it, as in a busy server.
-  }
-  await server.sql('select pg_switch_wal()');
-  await server.stop();
-  const names = (await waiting()).sort();
-  for (const name of await readdir(status)) await rm(join(status, name));
-  for (const name of names) await writeFile(join(status, `${name}.ready`), '');
-  const plain = join(machine.root, 'plain');
-  await mkdir(plain);
-  for (const name of names) await execa('cp', [join(cluster.dataDirectory, 'pg_wal', name), join(plain, name)]);
-  return { archived, names, original, plain };
-}
-
-async function forgetOurs({ archived }: Bench): Promise<void> {
-  await rm(join(archived.machine.destination, layout.wal(archived.place)), { recursive: true, force: true });
-  await rm(archived.unit.spool, { recursive: true, force: true });
-}
-
-/** Runs an archiver over the whole queue; gives back the seconds, and the largest resident memory. */
-async function drainOurs(bench: Bench): Promise<{ seconds: number; peakMiB: number }> {
-  await forgetOurs(bench);
-  const { unit, machine } = bench.archived;
-  const began = performance.now();
-  const archiver = execa(join(machine.runtime, 'bin', 'archiver'), [unit.path], { reject: false, cwd: '/' });
-  const last = `${bench.names.at(-1) ?? ''}.hi`;
-  await until(async () => {
-    const files = await readdir(join(unit.spool, 'archive')).catch(() => []);
-    const folder = files.find((name) => /^[0-9a-f]{16}$/.test(name));
-    if (folder === undefined) return false;
-    const there = await readdir(join(unit.spool, 'archive', folder));
-    return there.includes(last) && there.filter((name) => /^[0-9A-F].*\.hi$/.test(name)).length >= bench.names.length;
-  });
-  const seconds = (performance.now() - began) / 1000;
-  const status = await readFile(`/proc/${archiver.pid ?? 0}/status`, 'utf8');
-  archiver.kill('SIGTERM');
-  await archiver;
-  return { seconds, peakMiB: Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024 };
-}
-
-class Peer {
-  readonly #bench: Bench;
-  readonly #root: string;
-
-  constructor(bench: Bench) {
-    this.#bench = bench;
-    this.#root = join(bench.archived.machine.root, 'pgbackrest');
-  }
-
-  get spool(): string {
-    return join(this.#root, 'spool', 'archive', 'bench');
-  }
-
-  args(more: readonly string[], dataDirectory = this.#bench.archived.cluster.dataDirectory): readonly string[] {
-    return [
-      'pgbackrest',
-      `--config=${join(this.#root, 'config')}`,
-      '--stanza=bench',
-      `--pg1-path=${dataDirectory}`,
-      ...more,
-    ];
-  }
-
-  async make(): Promise<void> {
-    await rm(this.#root, { recursive: true, force: true });
-    for (const name of ['repo', 'spool', 'lock']) await mkdir(join(this.#root, name), { recursive: true });
-    const lines = [
-      '[global]',
-      `repo1-path=${join(this.#root, 'repo')}`,
-      `spool-path=${join(this.#root, 'spool')}`,
-      `lock-path=${join(this.#root, 'lock')}`,
-      'log-level-file=off',
-      'log-level-console=error',
-      'compress-type=zst',
-      'compress-level=1',
-      `process-max=${availableParallelism()}`,
-      'archive-async=y',
-      'archive-mode-check=n',
-      'archive-get-queue-max=256MB',
-      'archive-timeout=60',
-      '[bench]',
-      `pg1-path=${this.#bench.archived.cluster.dataDirectory}`,
-      '',
-    ];
-    await writeFile(join(this.#root, 'config'), lines.join('\n'));
-    const [command = '', ...args] = this.args(['--no-online', 'stanza-create']);
-    await execa(command, args);
-  }
-
-  async forgetFetched(): Promise<void> {
-    await rm(join(this.spool, 'in'), { recursive: true, force: true });
-  }
-
-  async drain(): Promise<{ seconds: number; peakMiB: number }> {
-    await this.make();
-    const { cluster } = this.#bench.archived;
-    const [command = '', ...args] = this.args(['archive-push', `pg_wal/${this.#bench.names[0] ?? ''}`]);
-    const began = performance.now();
-    await execa(command, args, { cwd: cluster.dataDirectory });
-    await until(async () => {
-      const done = (await readdir(join(this.spool, 'out')).catch(() => [])).filter((name) => name.endsWith('.ok'));
-      return done.length >= this.#bench.names.length;
-    });
-    return { seconds: (performance.now() - began) / 1000, peakMiB: Number.NaN };
-  }
-}
-
-async function putInService({ archived, names }: Bench): Promise<void> {
+async function putInService({ archived, names }: WaitingWal): Promise<void> {
   const numbers = names.flatMap((name) => {
     const read = readWalName(name);
     return read?.kind === 'segment' ? [segmentNumber(read, segmentSize) ?? 0] : [];
@@ -230,7 +69,7 @@ async function putInService({ archived, names }: Bench): Promise<void> {
   });
 }
 
-function startPrefetcher({ archived }: Bench, dataDirectory: string) {
+function startPrefetcher({ archived }: WaitingWal, dataDirectory: string) {
   const { runtime } = archived.machine;
   const args = [join(runtime, 'lib', 'prefetch.js'), archived.unit.path, dataDirectory];
   const child = execa(join(runtime, 'bin', 'node'), args, { reject: false, stdin: 'pipe', cwd: '/' });
@@ -247,7 +86,7 @@ function startPrefetcher({ archived }: Bench, dataDirectory: string) {
 
 /** Asks for segments of which so many lie ready while nobody fetches more, some rounds long; what is timed is only the call. */
 async function getCalls(
-  bench: Bench,
+  bench: WaitingWal,
   call: (name: string) => readonly string[],
   quiet: (names: readonly string[]) => Promise<() => void>,
 ): Promise<number> {
@@ -272,14 +111,14 @@ async function isFile(path: string): Promise<boolean> {
   );
 }
 
-async function oursReady({ archived }: Bench, name: string): Promise<boolean> {
+async function oursReady({ archived }: WaitingWal, name: string): Promise<boolean> {
   const root = prefetchFolder(archived.unit);
   const folder = (await readdir(root).catch(() => [])).find((each) => /^[0-9a-f]{16}$/.test(each));
   return folder !== undefined && (await isFile(join(root, folder, name)));
 }
 
 /** Seconds that replay took, as PostgreSQL's own log says. */
-async function recover(bench: Bench, name: string, command: (dataDirectory: string) => string): Promise<number> {
+async function recover(bench: WaitingWal, name: string, command: (dataDirectory: string) => string): Promise<number> {
   const recovery = await bench.original.copy(name);
   try {
     await writeFile(join(recovery.dataDirectory, 'recovery.signal'), '');
@@ -297,7 +136,7 @@ function quoted(words: readonly string[]): string {
   return words.map((word) => `'${word}'`).join(' ');
 }
 
-async function benchPush(bench: Bench, peer: Peer): Promise<void> {
+async function benchPush(bench: WaitingWal, peer: Peer): Promise<void> {
   const segmentsASecond = (seconds: number) => bench.names.length / seconds;
   let peakMiB = 0;
   const ours: Side = {
@@ -332,7 +171,7 @@ async function benchPush(bench: Bench, peer: Peer): Promise<void> {
   );
 }
 
-async function benchGet(bench: Bench, peer: Peer): Promise<void> {
+async function benchGet(bench: WaitingWal, peer: Peer): Promise<void> {
   const { unit, machine } = bench.archived;
   const front = join(machine.runtime, 'bin', 'restore-wal');
   const data = bench.original.dataDirectory;
@@ -376,7 +215,7 @@ async function benchGet(bench: Bench, peer: Peer): Promise<void> {
   );
 }
 
-async function benchRecovery(bench: Bench, peer: Peer): Promise<void> {
+async function benchRecovery(bench: WaitingWal, peer: Peer): Promise<void> {
   const { unit, machine } = bench.archived;
   const front = join(machine.runtime, 'bin', 'restore-wal');
   await putInService(bench);
@@ -406,7 +245,7 @@ async function benchRecovery(bench: Bench, peer: Peer): Promise<void> {
 }
 
 becomeOwner();
-const bench = await prepare();
+const bench = await prepareWal(Number(values.segments));
 try {
   const peer = new Peer(bench);
   const isWanted = (part: string) => values.only === '' || values.only === part;

@@ -14,6 +14,8 @@ export interface Ceph {
   readonly options: Readonly<Record<string, string>>;
   /** The options that get in by TLS, with a certificate authority of its own. */
   readonly tlsOptions: Readonly<Record<string, string>>;
+  /** The file with that authority's certificate. */
+  readonly authorityFile: string;
   /** How to get in, through a proxy where a port is given, with other options where there are some. */
   access(more?: Readonly<Record<string, string>>, port?: number): S3Access;
   /** Runs an administrator's program on it. */
@@ -70,11 +72,13 @@ export async function startCeph(): Promise<Ceph> {
   }
   const keys = { 's3-access-key': accessKey, 's3-secret-key': secretKey };
   const options = { ...keys, 's3-endpoint': `http://127.0.0.1:${port}` };
-  const ca = await readFile(join(root, 'tls', 'ca.pem'), 'utf8');
+  const authorityFile = join(root, 'tls', 'ca.pem');
+  const ca = await readFile(authorityFile, 'utf8');
   return {
     port,
     options,
     tlsOptions: { ...keys, 's3-endpoint': `https://127.0.0.1:${tlsPort}`, 's3-ca': ca },
+    authorityFile,
     access: (more = {}, through = port) =>
       parseSettings({ ...options, 's3-endpoint': `http://127.0.0.1:${through}`, ...more }).access.s3,
     admin: async (program, ...args) => await run(program ?? 'ceph', ...args),
@@ -120,7 +124,12 @@ async function makeCertificates(folder: string): Promise<void> {
   };
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30'];
   await openssl('req', '-x509', ...key, '-subj', '/CN=test authority', '-keyout', 'ca.key', '-out', 'ca.pem');
-  const extension = ['-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
+  const extension = [
+    '-addext',
+    'subjectAltName=IP:127.0.0.1,DNS:localhost',
+    '-addext',
+    'basicConstraints=critical,CA:FALSE',
+  ];
   const by = ['-CA', 'ca.pem', '-CAkey', 'ca.key'];
   await openssl(
     'req',
