@@ -8,6 +8,7 @@ import { readTree, type Tree, type TreeEntry } from '../system/file-tree.ts';
 import { randomName } from '../system/files.ts';
 import type { Identity } from '../system/identity.ts';
 import { writeTar } from '../system/tar-writer.ts';
+import { makeMeter, type ReportProgress } from './job-progress.ts';
 
 /** What is captured, and as whose. */
 export interface FileSetRequest {
@@ -23,6 +24,8 @@ export interface FileSetRequest {
   readonly level: number;
   readonly now: Date;
   readonly landscape?: LandscapeFacts;
+  /** Told how far it is: the files are read twice, once for their digest. */
+  readonly progress?: ReportProgress;
 }
 
 const attempts = 3;
@@ -50,14 +53,34 @@ export async function captureFileSet(
     if (newest?.digest === digest) return { set: newest, isNew: false };
     const set = recordOf(request, tree, digest);
     try {
-      const tar = () => writeTar(request.root ?? '/', tree.entries);
-      await storeFileSet(request.repository, set, tar, request.level);
+      await storeFileSet(request.repository, set, tellingTar(request, tree), request.level);
       return { set, isNew: true };
     } catch (error) {
       if (!isFailure(error, 'busy')) throw error;
       if (attempt === attempts) throw restless(request.paths, error);
     }
   }
+}
+
+/** Makes the tar, each time the next of the phases of its being stored. */
+function tellingTar({ root, progress = () => undefined }: FileSetRequest, tree: Tree): () => AsyncIterable<Uint8Array> {
+  const phases = ['reading the files', 'storing the files'];
+  const bytes = sizeOf(tree);
+  return async function* () {
+    const tell = makeMeter(phases.shift() ?? '', bytes, () => performance.now(), progress);
+    let done = 0;
+    for await (const chunk of writeTar(root ?? '/', tree.entries)) {
+      yield chunk;
+      done += chunk.byteLength;
+      // The tar is a little larger than what lies in it.
+      if (done < bytes) tell(done);
+    }
+    tell(bytes);
+  };
+}
+
+function sizeOf({ entries }: Tree): number {
+  return entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function restless(paths: readonly string[], cause: Failure): Failure {
@@ -82,7 +105,7 @@ function recordOf({ identity, now, landscape }: FileSetRequest, tree: Tree, dige
 
 async function lookAt({ paths, root, isOurs, limitBytes = configurationLimit }: FileSetRequest): Promise<Tree> {
   const tree = await readTree({ root: root ?? '/', paths, isWanted: (path) => !isOurs(path) });
-  const bytes = tree.entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const bytes = sizeOf(tree);
   if (bytes <= limitBytes && tree.entries.length <= mostFiles) return tree;
   const where = `below ${paths.join(', ')}`;
   if (bytes <= limitBytes) {

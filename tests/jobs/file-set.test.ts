@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { captureFileSet, type FileSetRequest } from '../../src/jobs/file-set.ts';
+import type { JobProgress } from '../../src/jobs/job-progress.ts';
 import { listFileSets, readFileSet } from '../../src/repository/file-sets.ts';
 import { isSharedFolder } from '../../src/repository/layout.ts';
 import { createRepository, type Repository } from '../../src/repository/repository.ts';
@@ -74,6 +75,20 @@ describe('a file set', () => {
       'link l /etc/hostname 777',
       'one.conf f  640',
     ]);
+  });
+
+  test('tells how far it is while it is read and while it is stored, up to all of its bytes', async () => {
+    await writeFile(join(files, 'large.conf'), Buffer.alloc(3_000_000, 'x'));
+    const told: JobProgress[] = [];
+    await captureFileSet(request({ progress: (progress) => told.push(progress) }));
+
+    expect([...new Set(told.map(({ phase }) => phase))]).toEqual(['reading the files', 'storing the files']);
+    for (const phase of ['reading the files', 'storing the files']) {
+      const steps = told.filter((step) => step.phase === phase).map(({ bytes }) => bytes ?? Number.NaN);
+      expect(steps.length).toBeGreaterThan(1);
+      expect(steps).toEqual(steps.toSorted((a, b) => a - b));
+      expect(steps.at(-1)).toBe(3_000_004);
+    }
   });
 
   test('that has not changed is stored once', async () => {

@@ -48,7 +48,7 @@ export async function backupFiles(
 }
 
 async function keep(context: LandscapeContext, repository: Repository, join: boolean): Promise<KeptFiles> {
-  const { machine, settings, identity, clock } = context;
+  const { machine, settings, identity, clock, progress } = context;
   await provePinned(context, repository, join);
   const unit = await needLandscapeUnit(machine);
   const { paths, required } = await capturePaths(machine, unit, settings);
@@ -60,6 +60,7 @@ async function keep(context: LandscapeContext, repository: Repository, join: boo
     isOurs: (path) => isOurs(path),
     limitBytes: Infinity,
     level: settings.compressionLevel,
+    progress,
     now: clock.now(),
     landscape: { ...factsOf(unit), ...(context.called === null ? {} : { called: context.called }) },
   });
