@@ -5,7 +5,7 @@
  * ratio of each pair, as median with minimum and maximum. Nothing here fails a build.
  *
  *   npm run bench -- [--gigabytes 3] [--runs 3] [--segments 200] [--objects 100000]
- *     [--only data | wal | push | get | recovery | destinations | s3 | sftp | listing]
+ *     [--only data | wal | push | get | recovery | s3 | sftp | listing]
  */
 import { execa } from 'execa';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
@@ -140,8 +140,8 @@ try {
   if (['', 'data'].includes(only)) await benchAllData();
   if (['', 'wal', 'push', 'get', 'recovery'].includes(only))
     await part('wal.ts', '--segments', values.segments, '--only', only === 'wal' ? '' : only);
-  if (['', 'destinations', 's3', 'sftp'].includes(only))
-    await part('destinations.ts', '--only', only === 'destinations' ? '' : only);
+  if (['', 's3'].includes(only)) await part('s3.ts');
+  if (['', 'sftp'].includes(only)) await part('sftp.ts');
   if (['', 'listing'].includes(only)) await part('listing.ts', '--objects', values.objects);
   // What a decision costs with many stored segments: no cluster takes part in it.
   if (['', 'wal'].includes(only)) await part('decisions.ts');
