@@ -38,3 +38,19 @@ export const streamSteps = [
 
 export type StreamStep = (typeof streamSteps)[number];
 export type StreamSteps = (step: StreamStep) => void;
+
+/** The same of the jobs that make and drop a stream's slot. */
+export const slotSteps = [
+  'need recorded',
+  'marker written',
+  'slot made',
+  'loss recorded',
+  'faulty slot dropped',
+  'end written',
+  'slot dropped',
+  'marker removed',
+  'received removed',
+] as const;
+
+type SlotStep = (typeof slotSteps)[number];
+export type SlotSteps = (step: SlotStep) => void;

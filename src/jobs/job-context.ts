@@ -1,3 +1,4 @@
+import type { SlotSteps } from '../archiver/wal-steps.ts';
 import { Failure } from '../core/failure.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Cluster } from '../postgres/cluster.ts';
@@ -24,6 +25,8 @@ export interface JobContext {
   readonly identity: Identity;
   /** Starts and stops the cluster, where the settings allow a restart. */
   readonly control: Control;
+  /** Told of each instant at which a job that makes or drops a stream's slot may die. */
+  readonly step?: SlotSteps;
 }
 
 /** Opens the destination of the settings. Fails with `settings` when there is none. */

@@ -13,15 +13,13 @@ export interface Left {
  * stay: whoever comes back goes on as the same owner, and no destination is needed to leave. What only a restart takes off is
  * taken off by one where `restart-postgresql` is true.
  */
-export async function leaveCluster({
-  cluster,
-  unit,
-  settings,
-  control,
-}: Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'control'>): Promise<Left> {
+export async function leaveCluster(
+  context: Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'control' | 'step'>,
+): Promise<Left> {
+  const { cluster, unit, settings, control } = context;
   const lock = await takeLockSoon(unit, 'archiving', `the configuration of ${cluster.label}`);
   try {
-    const left = await leaveStreaming({ cluster, unit });
+    const left = await leaveStreaming(context);
     const note = await removeOurSettings(cluster, unit);
     if (!cluster.running || !settings.restartPostgresql || !(await waitsForRestart(cluster))) return joined(left, note);
     await control.stop(cluster);

@@ -28,7 +28,8 @@ import {
 import { takeLockSoon, type JobContext } from './job-context.ts';
 import { findRefusal, readStream } from './stream-facts.ts';
 
-type StreamContext = Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'clock'>;
+type StreamContext = Pick<JobContext, 'cluster' | 'unit' | 'settings' | 'clock' | 'step'>;
+type StreamOf = Pick<JobContext, 'cluster' | 'unit' | 'step'>;
 
 /** Tells whether the settings want this cluster's WAL streamed. */
 function isWanted(settings: JobContext['settings'], standing: Standing): boolean {
@@ -81,11 +82,14 @@ export async function reconcileStreaming(
       marker.until !== null ||
       marker.slot !== wanted.slot ||
       marker.incarnation !== wanted.incarnation
-    )
+    ) {
       await writeStreamMarker(unit, { format: 1, ...wanted, until: null });
+      context.step?.('marker written');
+    }
     await createSlot(connection, wanted.slot).catch((error: unknown) => {
       throw slotRefused(cluster, error);
     });
+    context.step?.('slot made');
   });
 }
 
@@ -102,7 +106,11 @@ function slotRefused(cluster: Cluster, error: unknown): Failure {
 }
 
 /** Where WAL came to nobody of ours before, what is stored can't be joined to what comes. */
-async function needBackup(connection: Connection, { unit, clock }: StreamContext, incarnation: number): Promise<void> {
+async function needBackup(
+  connection: Connection,
+  { unit, clock, step }: StreamContext,
+  incarnation: number,
+): Promise<void> {
   const effective = await readEffective(connection);
   const isOurs = isOurCommand(effective.get('archive_command')?.value ?? '');
   if (isOurs && effective.get('archive_mode')?.value !== 'off') return;
@@ -114,11 +122,12 @@ async function needBackup(connection: Connection, { unit, clock }: StreamContext
     incarnation,
     after: await currentLsn(connection),
   });
+  step?.('need recorded');
 }
 
 async function dropFaulty(
   connection: Connection,
-  { unit, clock }: StreamContext,
+  { unit, clock, step }: StreamContext,
   { slot, incarnation }: Pick<StreamMarker, 'slot' | 'incarnation'>,
   why: string,
 ): Promise<void> {
@@ -131,7 +140,9 @@ async function dropFaulty(
     incarnation,
     after: await currentLsn(connection),
   });
+  step?.('loss recorded');
   await dropSlot(connection, slot);
+  step?.('faulty slot dropped');
 }
 
 /**
@@ -157,6 +168,7 @@ async function goBack(
       const { timeline, lsn } = await readWritingPlace(connection, cluster);
       const until = segmentName(timeline, segmentOf(lsn, segmentSize), segmentSize);
       await writeStreamMarker(unit, { ...marker, until });
+      context.step?.('end written');
       return;
     }
     if (await isPassed(context, repository, marker, facts)) await endStreaming(context);
@@ -193,7 +205,7 @@ async function isStored(repository: Repository, place: Place, name: WalName): Pr
  * Drops the slot, then says that there is none; call it with the lock `archiving` held. What was received and is not stored is
  * left to the archiver. Where the cluster does not run the slot stays, and so does what says so: the note tells it.
  */
-async function endStreaming({ cluster, unit }: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
+async function endStreaming({ cluster, unit, step }: StreamOf): Promise<string | undefined> {
   const marker = await readStreamMarker(unit);
   const owner = await readOwnerState(unit);
   const slot = marker?.slot ?? (owner === undefined ? undefined : slotName(owner.ownerId));
@@ -204,16 +216,21 @@ async function endStreaming({ cluster, unit }: Pick<JobContext, 'cluster' | 'uni
   }
   await withConnection(cluster, async (connection) => {
     await dropSlot(connection, slot);
+    step?.('slot dropped');
   });
-  if (marker !== undefined) await removeStreamMarker(unit);
+  if (marker === undefined) return undefined;
+  await removeStreamMarker(unit);
+  step?.('marker removed');
   return undefined;
 }
 
 /** Ends streaming for good; says what is left, if anything. Call it with the lock `archiving` held. */
-export async function leaveStreaming(of: Pick<JobContext, 'cluster' | 'unit'>): Promise<string | undefined> {
+export async function leaveStreaming(of: StreamOf): Promise<string | undefined> {
   const left = await endStreaming(of);
-  if (left === undefined) await rm(dirname(streamFolder(of.unit, 1)), { recursive: true, force: true });
-  return left;
+  if (left !== undefined) return left;
+  await rm(dirname(streamFolder(of.unit, 1)), { recursive: true, force: true });
+  of.step?.('received removed');
+  return undefined;
 }
 
 /**

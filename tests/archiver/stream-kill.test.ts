@@ -1,5 +1,5 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { newest, readReceived } from '../../src/archiver/stream-folder.ts';
@@ -11,6 +11,7 @@ import { segmentName } from '../../src/core/wal-name.ts';
 import { removeStreamMarker } from '../../src/system/stream-marker.ts';
 import { mebibyte, testOwner } from '../setup/wal-unit.ts';
 import { until } from '../setup/wait.ts';
+import { withoutStep } from '../setup/without-step.ts';
 import { timelineAt, written } from './stream-server.ts';
 import { makeStreamUnit, type StreamUnit } from './stream-unit.ts';
 
@@ -146,19 +147,8 @@ const durable =
 test('everything durable that a stream does is followed by a step at which it can be killed', async () => {
   const folder = join(import.meta.dirname, '..', '..', 'src', 'archiver');
   const files = (await readdir(folder)).filter((file) => /^stream(?!-folder).*\.ts$/.test(file));
-  const without: string[] = [];
-  let seen = 0;
-  for (const file of files) {
-    const lines = (await readFile(join(folder, file), 'utf8')).split('\n');
-    for (const [index, line] of lines.entries()) {
-      if (!durable.test(line)) continue;
-      seen += 1;
-      const after = lines.slice(index + 1, index + 13);
-      const end = after.findIndex((each) => durable.test(each) || /^ {2}\}$/.test(each));
-      if (!after.slice(0, end).some((each) => each.includes('step(') || each.includes('Step(')))
-        without.push(`${file}: ${line.trim()}`);
-    }
-  }
-  expect(seen).toBeGreaterThanOrEqual(8);
-  expect(without).toEqual([]);
+  const found = await Promise.all(files.map(async (file) => await withoutStep(join(folder, file), durable)));
+
+  expect(found.reduce((sum, { seen }) => sum + seen, 0)).toBeGreaterThanOrEqual(8);
+  expect(found.flatMap(({ without }) => without)).toEqual([]);
 });
