@@ -15,6 +15,7 @@ const mebibyte = 1024 * 1024;
 
 /** The archiver's program, as systemd would start it. */
 export interface TestArchiver {
+  readonly pid: number | undefined;
   kill(signal?: 'SIGKILL' | 'SIGTERM'): Promise<void>;
   /** What it has said up to now. */
   said(): string;
@@ -27,6 +28,7 @@ export async function startArchiver({ machine, unit }: ArchivedCluster): Promise
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   await until('the archiver runs', async () => await isHeld(unit.lock('archiver')));
   return {
+    pid: child.pid,
     kill: async (signal = 'SIGKILL') => {
       child.kill(signal);
       await child;
