@@ -16,7 +16,8 @@ export async function programBytes(
   try {
     const [from, to] = [join(folder, 'input'), join(folder, 'output')];
     await writeFile(from, input);
-    await execa(program, args, { inputFile: from, stdout: { file: to } });
+    // Without `buffer: false` it gathers the bytes beside the file all the same, and fails past 100 MB.
+    await execa(program, args, { inputFile: from, stdout: { file: to }, buffer: false });
     return await readFile(to);
   } finally {
     await rm(folder, { recursive: true });
