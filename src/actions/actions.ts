@@ -9,6 +9,7 @@ import { listBackups } from './list-backups.ts';
 import { prune } from './prune.ts';
 import { removeOld } from './remove-old.ts';
 import { restore } from './restore.ts';
+import { rewrap } from './rewrap.ts';
 import { status } from './status.ts';
 import { takeOver } from './take-over.ts';
 
@@ -23,6 +24,7 @@ export const actions: readonly Action[] = [
   check,
   prune,
   copyRepository,
+  rewrap,
   createRestorePoint,
   takeOver,
   status,

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { isFailure } from '../core/failure.ts';
 import { timelineOfSegment, timelinePath } from '../core/timeline.ts';
 import { parseWalName, readWalName, segmentNamed, type SegmentName, type WalName } from '../core/wal-name.ts';
-import { layout, walNameOfKey } from '../repository/layout.ts';
+import { layout } from '../repository/layout.ts';
+import { walNamesIn } from '../repository/wal-store.ts';
 import { removeParts, storePart } from '../repository/wal-parts.ts';
 import { isSameState, stateOf } from '../system/file-stamps.ts';
 import { errorCode, withFile } from '../system/files.ts';
@@ -100,7 +101,7 @@ export class StreamPush {
       const name = timeline === undefined ? undefined : segmentNamed(timeline, number, look.segmentSize);
       if (name === undefined || !there.has(name.name)) break;
       const key = layout.walFolder(session.owner, name);
-      const stored = folders.get(key) ?? (await storedIn(session, key));
+      const stored = folders.get(key) ?? (await walNamesIn(session.repository, key));
       folders.set(key, stored);
       if (stored.has(name.name)) break;
       missing.push(name);
@@ -178,10 +179,4 @@ export class StreamPush {
     if (left.length === 0) this.#parts.delete(segment.name);
     else this.#parts.set(segment.name, left);
   }
-}
-
-/** The names of the WAL files in a folder of the repository. */
-async function storedIn({ repository }: StoreSession, folder: string): Promise<ReadonlySet<string>> {
-  const names = await repository.storage.folders(folder);
-  return new Set(names.flatMap((each) => walNameOfKey(`/${each}`) ?? []));
 }

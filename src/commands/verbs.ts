@@ -23,6 +23,8 @@ import { removeOldFiles } from './remove-old-files.ts';
 import { removeOld } from './remove-old.ts';
 import { restore } from './restore.ts';
 import { restoreFiles } from './restore-files.ts';
+import { rewrapFiles } from './rewrap-files.ts';
+import { rewrap } from './rewrap.ts';
 import { runDue } from './run-due.ts';
 import { runJob } from './run-job.ts';
 import { status } from './status.ts';
@@ -41,6 +43,7 @@ export const verbs: readonly Verb[] = [
   createRestorePoint,
   prune,
   copyRepository,
+  rewrap,
   takeOver,
   runDue,
   configure,
@@ -51,6 +54,7 @@ export const verbs: readonly Verb[] = [
   runJob,
   backupFiles,
   removeOldFiles,
+  rewrapFiles,
   initFiles,
   checkFiles,
   listFiles,

@@ -10,7 +10,7 @@ export const instantSchema = z.codec(z.iso.datetime(), z.date(), {
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** One stored object of a backup: its name below the backup's folder, the length and SHA-256 of its stored bytes. */
-const partSchema = z.object({
+export const partSchema = z.object({
   name: z.string(),
   sizeBytes: z.number().int().nonnegative(),
   sha256: sha256Schema,

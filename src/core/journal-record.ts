@@ -12,7 +12,7 @@ export const journalRecordSchema = z.object({
   format: z.literal(1),
   /** The job's id, see `jobId`. */
   id: z.string().min(1),
-  kind: z.enum(['backup', 'prune', 'verify', 'drill', 'restore', 'take-over', 'retire', 'copy']),
+  kind: z.enum(['backup', 'prune', 'verify', 'drill', 'restore', 'take-over', 'retire', 'copy', 'rewrap']),
   /** What started it: a person, the schedule, or the reason that made it due by itself. */
   trigger: z.enum(['person', 'schedule', 'missed', 'retry', 'hole', 'foreign-archiver', 'take-over', 'backup']),
   startedAt: instantSchema,

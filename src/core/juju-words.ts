@@ -18,6 +18,7 @@ const actionVerbs = [
   'init',
   'check',
   'prune',
+  'rewrap',
   'create-restore-point',
   'take-over',
   'status',
@@ -82,6 +83,7 @@ const filesActions: ReadonlyMap<string, string> = new Map([
   ['check-files', 'check'],
   ['init-files', 'init'],
   ['remove-old-files', 'remove-old'],
+  ['rewrap-files', 'rewrap'],
 ]);
 
 /** Verbs that only root's shell knows. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { instantSchema } from './backup.ts';
+import { instantSchema, partSchema } from './backup.ts';
 import { lsnSchema } from './lsn.ts';
 
 /**
@@ -10,7 +10,7 @@ import { lsnSchema } from './lsn.ts';
 export const leaseSchema = z.object({
   format: z.literal(1),
   job: z.string(),
-  kind: z.enum(['backup', 'restore', 'verify', 'drill']),
+  kind: z.enum(['backup', 'restore', 'verify', 'drill', 'rewrap']),
   holder: z.string(),
   at: instantSchema,
   ended: z.boolean(),
@@ -59,6 +59,19 @@ export const holeSchema = z.object({
   why: z.string(),
 });
 export type Hole = z.infer<typeof holeSchema>;
+
+/**
+ * What took the place of objects that were encrypted to other recipients. In a backup's folder `parts` are all those whose
+ * names are others now, and of each the highest generation in any record counts; in an incarnation's it says that a sweep of
+ * what was replaced begins, and `parts` is empty.
+ */
+export const rewrapSchema = z.object({
+  format: z.literal(1),
+  at: instantSchema,
+  /** Fingerprints of the recipients. */
+  recipients: z.array(z.string()),
+  parts: z.array(partSchema),
+});
 
 /** What a Landscape unit was when its files were kept. No secret. */
 const landscapeFactsSchema = z.object({

@@ -2,11 +2,11 @@ import { isHeld } from '../core/lease.ts';
 import { markSchema } from '../core/record.ts';
 import type { ExpiredBackup, UnfinishedDecision, WalDecision } from '../core/retention-plan.ts';
 import { readWalName, segmentNumber, type WalName } from '../core/wal-name.ts';
-import { layout, type Place } from '../repository/layout.ts';
+import { layout, readGeneration, type Place } from '../repository/layout.ts';
 import { listLeases } from '../repository/leases.ts';
 import { appendRecord, readRecords } from '../repository/records.ts';
 import type { Repository } from '../repository/repository.ts';
-import { listWal, walKeyIn } from '../repository/wal-store.ts';
+import { listWalObjects } from '../repository/wal-store.ts';
 import type { Clock } from '../system/clock.ts';
 
 /** Whose things are deleted, and for whom. */
@@ -123,12 +123,12 @@ export async function deleteWal(
   stretches: readonly WalDecision[],
   segmentSize: number,
 ): Promise<number> {
-  let deleted = 0;
+  const segments = new Set<string>();
   for (const incarnation of new Set(stretches.map((each) => each.incarnation))) {
     const place = placeOf(deleter, incarnation);
     const own = stretches.filter((each) => each.incarnation === incarnation);
-    const doomed: { readonly name: WalName; readonly number: number }[] = [];
-    for await (const text of listWal(deleter.repository, place)) {
+    const doomed: Doomed[] = [];
+    for await (const { key, name: text } of listWalObjects(deleter.repository, place)) {
       const name = readWalName(text);
       if (name === undefined || name.kind === 'history') continue;
       const number = segmentNumber(name, segmentSize);
@@ -136,20 +136,27 @@ export async function deleteWal(
         (each) =>
           each.timeline === name.timeline && number !== undefined && number >= each.first && number <= each.last,
       );
-      if (number !== undefined && isDoomed) doomed.push({ name, number });
+      if (number !== undefined && isDoomed) doomed.push({ key, name, number });
     }
-    doomed.sort((a, b) => a.number - b.number || a.name.timeline - b.name.timeline || order(a.name) - order(b.name));
+    doomed.sort((a, b) => a.number - b.number || a.name.timeline - b.name.timeline || order(a) - order(b));
     let proven: number | undefined;
-    for (const { name } of doomed) {
+    for (const { key, name } of doomed) {
       if (proven !== name.timeline) await deleter.prove(incarnation);
       proven = name.timeline;
-      await deleter.repository.storage.remove(walKeyIn(deleter.repository, place, name.name));
-      if (name.kind === 'segment') deleted += 1;
+      await deleter.repository.storage.remove(key);
+      if (name.kind === 'segment') segments.add(`${incarnation}/${name.name}`);
     }
   }
-  return deleted;
+  return segments.size;
 }
 
-function order({ kind }: WalName): number {
-  return kind === 'segment' ? 1 : 0;
+interface Doomed {
+  readonly key: string;
+  readonly name: WalName;
+  readonly number: number;
+}
+
+/** The segment itself after what belongs to it, and its highest generation last: that is the one that counts. */
+function order({ key, name }: Doomed): number {
+  return name.kind === 'segment' ? (readGeneration(key)?.number ?? 1) : 0;
 }

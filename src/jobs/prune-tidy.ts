@@ -25,6 +25,7 @@ export async function tidy(repository: Repository, of: IncarnationCatalogue, now
     layout.marks(place),
     layout.leases(place),
     layout.witnesses(place),
+    layout.sweeps(place),
   ]) {
     removed += await repository.storage.sweep(folder, before);
   }

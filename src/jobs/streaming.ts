@@ -13,9 +13,9 @@ import { withConnection, type Connection } from '../postgres/query.ts';
 import { currentLsn } from '../postgres/reload.ts';
 import { createSlot, dropSlot } from '../postgres/slot.ts';
 import { readWritingPlace } from '../postgres/timeline-history.ts';
-import type { Place } from '../repository/layout.ts';
+import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { walKeyIn } from '../repository/wal-store.ts';
+import { walNamesIn } from '../repository/wal-store.ts';
 import { readOwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
 import {
@@ -196,9 +196,7 @@ async function isPassed(
 }
 
 async function isStored(repository: Repository, place: Place, name: WalName): Promise<boolean> {
-  const key = walKeyIn(repository, place, name.name);
-  const folder = key.slice(0, key.lastIndexOf('/') + 1);
-  return (await repository.storage.folders(folder)).includes(key.slice(folder.length));
+  return (await walNamesIn(repository, layout.walFolder(place, name))).has(name.name);
 }
 
 /**

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../core/failure.ts';
-import { segmentName } from '../core/wal-name.ts';
-import type { Place } from '../repository/layout.ts';
+import { parseWalName, segmentName } from '../core/wal-name.ts';
+import { layout, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
-import { walKeyIn } from '../repository/wal-store.ts';
+import { walNamesIn } from '../repository/wal-store.ts';
 
 /** A stretch of one timeline in segment numbers, both ends included. */
 export interface WantedSegments {
@@ -39,11 +39,10 @@ export async function missingSegments(
   const folders = new Map<string, ReadonlySet<string>>();
   for (let number = wanted.first; number <= wanted.last; number += 1) {
     const name = segmentName(wanted.timeline, number, wanted.segmentSize);
-    const key = walKeyIn(repository, place, name);
-    const folder = key.slice(0, key.lastIndexOf('/') + 1);
-    const stored = folders.get(folder) ?? new Set(await repository.storage.folders(folder));
+    const folder = layout.walFolder(place, parseWalName(name));
+    const stored = folders.get(folder) ?? (await walNamesIn(repository, folder));
     folders.set(folder, stored);
-    if (!stored.has(key.slice(folder.length))) missing.push(name);
+    if (!stored.has(name)) missing.push(name);
   }
   return missing;
 }

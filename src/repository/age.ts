@@ -32,12 +32,27 @@ export function encrypt(plain: AsyncIterable<Uint8Array>, recipients: readonly R
     yield* encryptPayload(plain, payloadKey(fileKey, nonce));
   };
   return {
-    header: (marks) => {
-      const to = { args: [recipientsMark, ...recipients.map(fingerprintOf)], body: new Uint8Array() };
-      return writeHeader(fileKey, [...marks, to, ...recipients.map((each) => wrapFileKey(fileKey, each))]);
-    },
+    header: (marks) => headerOf(fileKey, marks, recipients),
     payload: payload(),
   };
+}
+
+/** Tells whether a file says of itself that it is for exactly these recipients. */
+export function isFor({ stanzas }: AgeHeader, recipients: readonly Recipient[]): boolean {
+  const told = stanzas.find(({ args }) => args[0] === recipientsMark)?.args.slice(1) ?? [];
+  const wanted = new Set(recipients.map(fingerprintOf));
+  return wanted.size === told.length && told.every((each) => wanted.has(each));
+}
+
+/** The header of the same file for other recipients: the file's own key, wrapped anew. Marks of ours stay. */
+export function headerFor({ stanzas }: AgeHeader, fileKey: Uint8Array, recipients: readonly Recipient[]): Uint8Array {
+  const at = stanzas.findIndex(({ args }) => args[0] === recipientsMark);
+  return headerOf(fileKey, stanzas.slice(0, Math.max(0, at)), recipients);
+}
+
+function headerOf(fileKey: Uint8Array, marks: readonly Stanza[], recipients: readonly Recipient[]): Uint8Array {
+  const to = { args: [recipientsMark, ...recipients.map(fingerprintOf)], body: new Uint8Array() };
+  return writeHeader(fileKey, [...marks, to, ...recipients.map((each) => wrapFileKey(fileKey, each))]);
 }
 
 /** An age file that is being read: its header, and what follows it. */
@@ -107,13 +122,25 @@ function listOf(fingerprints: readonly string[]): string {
 
 /** The plain bytes of an age file. Fails as `openFileKey` and `decryptPayload` do. */
 export async function* decrypt(
-  { header, payload, close }: OpenedAge,
+  opened: OpenedAge,
   identities: readonly Identity[],
+  key: string,
+): AsyncIterable<Uint8Array> {
+  try {
+    yield* decryptWith(opened, openFileKey(opened.header, identities, key), key);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** The plain bytes of an age file whose own key is known. Fails as `decryptPayload` does. */
+export async function* decryptWith(
+  { payload, close }: OpenedAge,
+  fileKey: Uint8Array,
   key: string,
 ): AsyncIterable<Uint8Array> {
   const source = payload[Symbol.asyncIterator]();
   try {
-    const fileKey = openFileKey(header, identities, key);
     let first: Buffer = Buffer.alloc(0);
     while (first.byteLength < nonceBytes) {
       const next = await source.next();

@@ -12,6 +12,7 @@ import { listLeases } from './leases.ts';
 import { newestRecord, readRecords } from './records.ts';
 import type { Repository } from './repository.ts';
 import { listedWal } from './wal-look.ts';
+import { readReplaced, rewrapped } from './rewraps.ts';
 import { listWal, readWal, sealAt, walKeyIn } from './wal-store.ts';
 
 const defaultSegmentSize = 16 * 1024 * 1024;
@@ -73,17 +74,21 @@ export async function readBackups(
   repository: Repository,
   place: Place,
 ): Promise<{ backups: Backup[]; unfinished: UnfinishedBackup[] }> {
-  const sizes = new Map<string, { bytes: number; complete: boolean }>();
+  const sizes = new Map<string, { bytes: number; complete: boolean; isRewrapped: boolean }>();
   for await (const { key, sizeBytes } of repository.storage.list(layout.base(place))) {
     const [id = '', file] = key.slice(layout.base(place).length).split('/');
     if (!backupIdPattern.test(id)) continue;
-    const known = sizes.get(id) ?? { bytes: 0, complete: false };
-    sizes.set(id, { bytes: known.bytes + sizeBytes, complete: known.complete || file === 'backup.json' });
+    const known = sizes.get(id) ?? { bytes: 0, complete: false, isRewrapped: false };
+    sizes.set(id, {
+      bytes: known.bytes + sizeBytes,
+      complete: known.complete || file === 'backup.json',
+      isRewrapped: known.isRewrapped || file === 'rewrap',
+    });
   }
   const backups: Backup[] = [];
   const unfinished: UnfinishedBackup[] = [];
-  for (const [id, { bytes, complete }] of sizes) {
-    const read = complete ? await readBackup(repository, place, id) : undefined;
+  for (const [id, { bytes, complete, isRewrapped }] of sizes) {
+    const read = complete ? await readBackup(repository, place, id, isRewrapped) : undefined;
     if (read === undefined || typeof read === 'string') unfinished.push({ id, storedBytes: bytes, unreadable: read });
     else backups.push(read);
   }
@@ -95,9 +100,16 @@ function byStart(a: Backup, b: Backup): number {
   return a.id < b.id ? -1 : 1;
 }
 
-async function readBackup(repository: Repository, place: Place, id: string): Promise<Backup | string | undefined> {
+async function readBackup(
+  repository: Repository,
+  place: Place,
+  id: string,
+  isRewrapped: boolean,
+): Promise<Backup | string | undefined> {
   try {
-    return await repository.readJson(layout.backupRecord(place, id), backupSchema);
+    const backup = await repository.readJson(layout.backupRecord(place, id), backupSchema);
+    if (backup === undefined || !isRewrapped) return backup;
+    return rewrapped(backup, await readReplaced(repository, layout.backup(place, id)));
   } catch (error) {
     if (isFailure(error, 'damaged')) return error.message;
     throw error;

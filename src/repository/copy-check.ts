@@ -6,7 +6,7 @@ import { readToEnd, unsealed } from './seal.ts';
 import { ageSuffix, compareEncrypted } from './stored-form.ts';
 
 /** WAL and file sets carry their seal in front; archives of base backups are cut into parts and have other names. */
-export const sealedName = /\.zst(?:\.age)?$/;
+export const sealedName = /\.zst(?:(?:\.[1-9]\d*)?\.age)?$/;
 
 /** The bytes of an object as they are stored; the stream fails with `damaged` before its end unless they are what was stored. */
 export function proven(

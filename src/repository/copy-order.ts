@@ -6,16 +6,17 @@ import { layout } from './layout.ts';
  * - `claim`: who owns an incarnation; goes before anything of it
  * - `data`: what records speak of
  * - `record`: what makes data count; goes after it
+ * - `replaced`: what says which data counts in the place of other; goes after it and before the record
  * - `appended`: a record of a growing row, whose number may be another one in the copy
  * - `left`: what says nothing anywhere else
  */
-export type CopyClass = 'claim' | 'data' | 'record' | 'appended' | 'left';
+export type CopyClass = 'claim' | 'data' | 'replaced' | 'record' | 'appended' | 'left';
 
 /** What lies in a copy that is being made, beside what it has by then. */
 export const copyMark = 'copy.json';
 
-/** Leases are of jobs that read or write where the lease lies; probes mean nothing. */
-const leftIn = /^clusters\/\d+\/\d+\/(?:probes|leases|guests)\//;
+/** Leases are of jobs that read or write where the lease lies, sweeps are of listings there; probes mean nothing. */
+const leftIn = /^clusters\/\d+\/\d+\/(?:(?:probes|leases|guests)\/|rewrap\/\d{8}\.json$)/;
 
 export function copyClass(key: string): CopyClass {
   if ([layout.repository, layout.readme, copyMark].includes(key)) return 'left';
@@ -25,6 +26,7 @@ export function copyClass(key: string): CopyClass {
   if (/^clusters\/\d+\/\d+\/base\/[^/]+\/backup\.json$/.test(key) || /^files\/.*\/files\.json$/.test(key)) {
     return 'record';
   }
+  if (/^clusters\/\d+\/\d+\/base\/[^/]+\/rewrap\/\d{8}\.json$/.test(key)) return 'replaced';
   if (/^clusters\/\d+\/\d+\/(?:witness|points|holes|marks\/[^/]+)\/\d{8}\.json$/.test(key)) return 'appended';
   return 'data';
 }

@@ -1,11 +1,12 @@
-import { backupSchema, type Part } from '../core/backup.ts';
+import type { Part } from '../core/backup.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import { AtOnce } from '../system/at-once.ts';
 import { isProvable, proven } from './copy-check.ts';
 import { compareListings, copyClass, folderOf, incarnationOf, recordFolder } from './copy-order.ts';
 import { lookAtCopy, markCopy, openCopy } from './copy-state.ts';
 import { copyAppended, copyClaim, proveSame, smallObject, type Sides } from './copy-taken.ts';
-import { layout } from './layout.ts';
+import { layout, readGeneration } from './layout.ts';
+import { partsOf } from './rewraps.ts';
 import { readToEnd } from './seal.ts';
 
 /** What a copy came to. */
@@ -45,10 +46,11 @@ export async function copyRepository(sides: Sides, watch: CopyWatch): Promise<Co
   if (isNew) await markCopy(sides);
   const run = new CopyRun(sides, watch);
   for (let round = 1; round <= mostRounds; round += 1) {
-    const before = run.storedObjects;
+    const [before, goneBefore] = [run.storedObjects, run.goneObjects];
     await run.round();
     // The first finds what was there when it began; the second proves it, and brings what came meanwhile.
-    if (round > 1 && run.storedObjects - before <= fewObjects) break;
+    const isSettled = run.storedObjects - before <= fewObjects && run.goneObjects === goneBefore;
+    if (round > 1 && isSettled) break;
   }
   run.failIfDamaged();
   const readBack = isNew ? await run.readBack() : 0;
@@ -64,6 +66,8 @@ class CopyRun {
   readonly #parts = new Map<string, Part>();
   storedObjects = 0;
   storedBytes = 0;
+  /** Encrypted objects that were listed and not there any more: pruned, or in their next generation since. */
+  goneObjects = 0;
 
   constructor(sides: Sides, watch: CopyWatch) {
     this.#sides = sides;
@@ -80,8 +84,9 @@ class CopyRun {
     // Listed before the data: what they speak of was there before them.
     const records: string[] = [];
     for await (const { key } of this.#sides.original.storage.list('')) {
-      if (['record', 'appended'].includes(copyClass(key)) && isWanted(key)) records.push(key);
+      if (['replaced', 'record', 'appended'].includes(copyClass(key)) && isWanted(key)) records.push(key);
     }
+    records.sort((a, b) => order(a) - order(b) || (a < b ? 1 : -1));
     const folders = await this.#readRecords(records);
     await this.#data((key) => isWanted(key) && folders.has(recordFolder(key) ?? ''));
     for (const key of records) await this.#record(key);
@@ -149,16 +154,13 @@ class CopyRun {
   /** The folders whose record is there; what a record can't be read for is copied unproven, and stays what it is. */
   async #readRecords(records: readonly string[]): Promise<ReadonlySet<string>> {
     const folders = new Set<string>(['']);
+    this.#parts.clear(); // What was encrypted anew since has other ones.
     for (const key of records) {
       if (copyClass(key) !== 'record') continue;
       folders.add(folderOf(key));
       if (!key.endsWith('/backup.json')) continue;
       try {
-        const backup = await this.#sides.original.readJson(key, backupSchema);
-        const { archives = [], manifest = null } = backup ?? {};
-        for (const part of [...archives.flatMap(({ parts }) => parts), ...(manifest === null ? [] : [manifest])]) {
-          this.#parts.set(folderOf(key) + part.name, part);
-        }
+        for (const part of await partsOf(this.#sides.original, key)) this.#parts.set(folderOf(key) + part.name, part);
       } catch (error) {
         if (!isFailure(error, 'damaged')) throw error;
       }
@@ -194,6 +196,7 @@ class CopyRun {
       if (isFailure(error, 'conflict')) await proveSame(this.#sides, key);
       else if (error instanceof Failure && error.kind === 'damaged') this.#damaged.set(key, error);
       else if (!isFailure(error, 'missing')) throw error;
+      else if (readGeneration(key) !== undefined) this.goneObjects += 1;
     }
   }
 
@@ -214,7 +217,8 @@ class CopyRun {
       return;
     }
     if (await this.#isThere(key)) return;
-    if (await this.#hasItsData(key)) await this.#object(key);
+    const isReady = copyClass(key) === 'replaced' ? this.#hasParts(recordFolder(key) ?? '') : this.#hasItsData(key);
+    if (await isReady) await this.#object(key);
   }
 
   async #isThere(key: string): Promise<boolean> {
@@ -232,9 +236,14 @@ class CopyRun {
     for await (const { key, sizeBytes, there } of compareListings(original.storage.list(folder), copy.list(folder))) {
       if (key !== record && there !== sizeBytes) return false;
     }
-    const parts = [...this.#parts].filter(([key]) => key.startsWith(folder));
+    return await this.#hasParts(folder);
+  }
+
+  /** All that a backup consists of now; of one that can't be read nothing is known, and its records stay what they are. */
+  async #hasParts(folder: string): Promise<boolean> {
     const sizes = new Map<string, number>();
-    for await (const { key, sizeBytes } of copy.list(folder)) sizes.set(key, sizeBytes);
+    for await (const { key, sizeBytes } of this.#sides.copy.list(folder)) sizes.set(key, sizeBytes);
+    const parts = [...this.#parts].filter(([key]) => key.startsWith(folder));
     return parts.every(([key, { sizeBytes }]) => sizes.get(key) === sizeBytes);
   }
 
@@ -242,4 +251,9 @@ class CopyRun {
     if (!this.#watch.signal.aborted) return;
     throw new Failure('machine', 'the copy was stopped', { hint: 'The same copy again goes on where it ended.' });
   }
+}
+
+/** What says which data counts goes before the record that makes it count, the newest first: older ones may speak of what is gone. */
+function order(key: string): number {
+  return copyClass(key) === 'replaced' ? 0 : 1;
 }

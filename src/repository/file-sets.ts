@@ -1,6 +1,7 @@
 import { backupIdPattern } from '../core/backup.ts';
 import { isFailure } from '../core/failure.ts';
 import { fileSetSchema, type FileSet } from '../core/record.ts';
+import { openCurrent } from './generations.ts';
 import { layout } from './layout.ts';
 import type { Repository } from './repository.ts';
 import { compressedAs, sealOf } from './seal.ts';
@@ -79,8 +80,8 @@ export async function* readFileSet(
   repository: Repository,
   set: FileSetOwner & Pick<FileSet, 'id'>,
 ): AsyncIterable<Uint8Array> {
-  const key = tarKey(repository, set);
-  yield* plainForm(repository.keys, await repository.read(key), key);
+  const { stored, key } = await openCurrent(repository, tarKey(repository, set));
+  yield* plainForm(repository.keys, stored, key);
 }
 
 /** Tries whether what is at hand opens a file set. Fails as reading it would; reads no more than its beginning. */
@@ -88,5 +89,6 @@ export async function proveFileSetOpens(
   repository: Repository,
   set: FileSetOwner & Pick<FileSet, 'id'>,
 ): Promise<void> {
-  if (repository.keys.isEncrypted) await proveObjectOpens(repository, tarKey(repository, set));
+  if (!repository.keys.isEncrypted) return;
+  await proveObjectOpens(repository, async (range) => await openCurrent(repository, tarKey(repository, set), range));
 }

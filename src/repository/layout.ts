@@ -29,6 +29,10 @@ export const layout = {
   witnesses: (place: Place) => `${layout.incarnation(place)}witness/`,
   restorePoints: (place: Place) => `${layout.incarnation(place)}points/`,
   holes: (place: Place) => `${layout.incarnation(place)}holes/`,
+  /** Says before each time that objects of an earlier generation are removed that it is about to begin. */
+  sweeps: (place: Place) => `${layout.incarnation(place)}rewrap/`,
+  /** What of a backup has been encrypted anew, below the backup's folder. */
+  rewraps: (backupFolder: string) => `${backupFolder}rewrap/`,
   /** Where `check` tries what the destination does; nothing here means anything. */
   probes: (place: Place) => `${layout.incarnation(place)}probes/`,
   guests: (place: Place) => `${layout.incarnation(place)}guests/`,
@@ -38,9 +42,29 @@ export const layout = {
     `files/${safe(model)}/${safe(application)}/${safe(unit)}/`,
 } as const;
 
-/** The name of the WAL file that a key stores, encrypted or not; `undefined` for a key that is none. */
+/** The name of the WAL file that a key stores, encrypted or not, in any generation; `undefined` for a key that is none. */
 export function walNameOfKey(key: string): string | undefined {
-  return /\/([^/]+)\.zst(?:\.age)?$/.exec(key)?.[1];
+  return /\/([^/]+)\.zst(?:(?:\.[1-9]\d*)?\.age)?$/.exec(key)?.[1];
+}
+
+/** An encrypted object as its name tells of it: how it was called when it was first stored, and how often it was encrypted. */
+export interface Generation {
+  readonly first: string;
+  readonly number: number;
+}
+
+/**
+ * Reads the name or key of an encrypted object: `<name>.age` is the first generation, `<name>.<n>.age` the nth, and the parts
+ * of an archive have their number behind that. `undefined` for any other name.
+ */
+export function readGeneration(name: string): Generation | undefined {
+  const [, stem, number, part = ''] = /^(.+?)(?:\.([1-9]\d{0,8}))?\.age(\.\d{5})?$/.exec(name) ?? [];
+  return stem === undefined ? undefined : { first: `${stem}.age${part}`, number: Number(number ?? 1) };
+}
+
+/** The name of a generation of the object that was first called so. */
+export function generationName({ first, number }: Generation): string {
+  return number === 1 ? first : first.replace(/\.age(\.\d{5})?$/, (end) => `.${number}${end}`);
 }
 
 /** The key of a WAL file by its name, as far as it is the same in every repository. */

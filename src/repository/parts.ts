@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Part } from '../core/backup.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
+import { readGeneration } from './layout.ts';
 import type { Repository } from './repository.ts';
+import { readReplaced, takeReplaced } from './rewraps.ts';
 import { encryptedForm, openedForm, proveObjectOpens, storedName } from './stored-form.ts';
 
 /**
@@ -74,14 +76,42 @@ export async function* readParts(
 export async function proveOpens(repository: Repository, prefix: string, parts: readonly Part[]): Promise<void> {
   if (!repository.keys.isEncrypted) return;
   const [first] = parts;
-  if (first !== undefined) await proveObjectOpens(repository, prefix + first.name);
+  if (first === undefined) return;
+  await proveObjectOpens(repository, async (range) => {
+    const { part, stored } = await openPart(repository, prefix, first, range);
+    return { key: prefix + part.name, stored };
+  });
 }
 
 async function* readStored(repository: Repository, prefix: string, parts: readonly Part[]): AsyncIterable<Uint8Array> {
-  for (const part of parts) {
-    const key = prefix + part.name;
-    yield* asRecorded(await repository.read(key), key, part);
+  for (const each of parts) {
+    const { part, stored } = await openPart(repository, prefix, each);
+    yield* asRecorded(stored, prefix + part.name, part);
   }
+}
+
+/** Opens a part, or where that is gone the one that the backup's newest record of a re-encryption names in its place. */
+async function openPart(
+  repository: Repository,
+  prefix: string,
+  part: Part,
+  range?: { start: number; end: number },
+): Promise<{ readonly part: Part; readonly stored: AsyncIterable<Uint8Array> }> {
+  try {
+    return { part, stored: await repository.read(prefix + part.name, range) };
+  } catch (error) {
+    const other = isFailure(error, 'missing') ? await replacementOf(repository, prefix, part) : undefined;
+    if (other === undefined) throw error;
+    return await openPart(repository, prefix, other, range);
+  }
+}
+
+async function replacementOf(repository: Repository, prefix: string, part: Part): Promise<Part | undefined> {
+  const name = readGeneration(part.name);
+  if (name === undefined) return undefined;
+  const [other] = takeReplaced([part], await readReplaced(repository, prefix));
+  const number = readGeneration(other?.name ?? '')?.number ?? 0;
+  return number > name.number ? other : undefined;
 }
 
 /** The stored bytes of a part; the stream fails with `damaged` at its end unless they are those that its record tells of. */

@@ -24,7 +24,9 @@ WHAT IS HERE
   files/<model>/<application>/<unit>/<id>/files.tar.zst   configuration files
 
 Where it is encrypted, all of these but *.json and histories have ".age" in or at the end of their names: base.tar.zst.age.*,
-backup_manifest.age, *.zst.age. To look into one: age -d -i <identity file> <file> | zstd -dc. The parts of an archive are one
+backup_manifest.age, *.zst.age. What was encrypted anew, to others, has a number before that: *.zst.2.age, backup_manifest.2.age;
+of an archive only the first part is, base.tar.zst.2.age.00001 in front of base.tar.zst.age.00002. Where one name is there more than once, the highest number counts
+(none is the lowest): remove the others from your copy first. To look into one: age -d -i <identity file> <file> | zstd -dc. The parts of an archive are one
 age file only when they are put together. Length and SHA-256 of what is inside a *.zst.age stand in its header, readable.
 
 RESTORE BY HAND
@@ -69,9 +71,9 @@ in the file set that backup.json names.
 5. Only if backup.json says "withWal": false: bring the archived WAL within reach. It must print "complete":
 
     PLAIN='for F; do zstd -dcq "$F" > "$0/$(basename "$F" .zst)"; done'
-    AGE='for F; do '$OPEN' "$F" | zstd -dcq > "$0/$(basename "$F" .zst.age)"; done'
+    AGE='for F; do N=$(basename "$F"); '$OPEN' "$F" | zstd -dcq > "$0/\${N%.zst*}"; done'
     find $LINE/wal -name '*.zst' -exec sh -ec "$PLAIN" $WAL {} + &&
-    find $LINE/wal -name '*.zst.age' -exec sh -ec "$AGE" $WAL {} + && echo complete
+    find $LINE/wal -name '*.age' -exec sh -ec "$AGE" $WAL {} + && echo complete
 
    The end of a line may be the beginning of a segment. This makes a segment of the longest one, where no whole one is there:
 
@@ -100,4 +102,13 @@ in the file set that backup.json names.
 9. Start PostgreSQL (pg_ctlcluster <major> <name> start) and watch its log until it says "archive recovery complete". If it
    says that a recovery target was not reached, the WAL ends before it: look at the log for the last file it asked for.
    Look at your data. Before you turn archiving on again, remove from $DATA/postgresql.auto.conf what steps 6 to 8 wrote.
+`;
+
+/** Beside the records of an incarnation whose objects were encrypted anew: README.txt may be older than that. */
+export const sweepsReadme = `Objects of this folder were encrypted anew, to other recipients. The number before ".age" in a name says how often; where
+a name is there more than once, the highest number counts (none is the lowest). To restore by hand, do as README.txt at the
+top says, with these two lines in place of those in step 5 that begin with AGE= and speak of '*.zst.age':
+
+    AGE='for F; do N=$(basename "$F"); '$OPEN' "$F" | zstd -dcq > "$0/\${N%.zst*}"; done'
+    find $LINE/wal -name '*.age' -exec sh -ec "$AGE" $WAL {} + && echo complete
 `;

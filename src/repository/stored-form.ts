@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
+import type { Recipient } from '../core/age-key.ts';
 import { Failure } from '../core/failure.ts';
-import { decrypt, encrypt, openAge, openFileKey } from './age.ts';
-import { firstStanza, headerLimit, type Stanza } from './age-header.ts';
+import { decrypt, decryptWith, encrypt, headerFor, openAge, openFileKey } from './age.ts';
+import { firstStanza, headerLimit, isSignedBy, type AgeHeader, type Stanza } from './age-header.ts';
 import type { Keys } from './keys.ts';
 import type { Repository } from './repository.ts';
 import {
   decompressed,
   isSameSeal,
   readSeal,
+  readToEnd,
   sealFrame,
   sealOf,
   sealSchema,
@@ -152,6 +154,39 @@ function sealIn(
   };
 }
 
+/**
+ * Reads a sealed object that is encrypted with this key to its end. Fails with `damaged` unless its header was made with the
+ * key, and unless its plain bytes are those of its seal.
+ */
+export async function proveSealed(stored: AsyncIterable<Uint8Array>, fileKey: Uint8Array, key: string): Promise<Seal> {
+  const opened = await openAge(stored, key);
+  try {
+    if (!isSignedBy(fileKey, opened.header))
+      throw new Failure('damaged', `the header of the object ${key} was changed`);
+    const { seal } = sealIn(opened.header.stanzas[0], key);
+    await readToEnd(decompressed(decryptWith(opened, fileKey, key), seal, key));
+    return seal;
+  } finally {
+    await opened.close();
+  }
+}
+
+/** An encrypted object as it is for other recipients: another header in front of the same payload. */
+export async function* forOthers(
+  stored: AsyncIterable<Uint8Array>,
+  fileKey: Uint8Array,
+  recipients: readonly Recipient[],
+  key: string,
+): AsyncIterable<Uint8Array> {
+  const { header, payload, close } = await openAge(stored, key);
+  try {
+    yield headerFor(header, fileKey, recipients);
+    yield* payload;
+  } finally {
+    await close();
+  }
+}
+
 /** How an object without a seal is called: by what it is where the repository is encrypted. */
 export function storedName({ isEncrypted }: Keys, name: string): string {
   return isEncrypted ? name + ageSuffix : name;
@@ -178,10 +213,22 @@ export async function* openedForm(
   yield* keys.isEncrypted ? decrypt(await openAge(stored, key), keys.identities(), key) : stored;
 }
 
-/** Tries whether what is at hand opens an encrypted object. Fails as reading it would; reads no more than its beginning. */
-export async function proveObjectOpens({ keys, read }: Pick<Repository, 'keys' | 'read'>, key: string): Promise<void> {
-  const identities = keys.identities();
-  const { header, close } = await openAge(await read(key, { start: 0, end: headerLimit }), key);
+/** The header of an encrypted object, without its payload. */
+export async function readAgeHeader(beginning: AsyncIterable<Uint8Array>, key: string): Promise<AgeHeader> {
+  const { header, close } = await openAge(beginning, key);
   await close();
-  openFileKey(header, identities, key);
+  return header;
 }
+
+/** Tries whether what is at hand opens an encrypted object. Fails as reading it would; reads no more than its beginning. */
+export async function proveObjectOpens({ keys }: Pick<Repository, 'keys'>, open: OpenBeginning): Promise<void> {
+  const identities = keys.identities();
+  const { stored, key } = await open({ start: 0, end: headerLimit });
+  openFileKey(await readAgeHeader(stored, key), identities, key);
+}
+
+/** Opens a stretch of an object and says under which key it was found. */
+export type OpenBeginning = (range: { start: number; end: number }) => Promise<{
+  readonly key: string;
+  readonly stored: AsyncIterable<Uint8Array>;
+}>;

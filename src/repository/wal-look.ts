@@ -2,7 +2,7 @@ import { indexWal, wholeLogs, type WalIndex, type WholeLogs } from '../core/wal-
 import { timelineName } from '../core/wal-name.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { listWal } from './wal-store.ts';
+import { countWalSweeps, listWal } from './wal-store.ts';
 
 /** What WAL an incarnation holds, by a listing of all of it. */
 export async function listedWal(repository: Repository, place: Place, segmentSize: number): Promise<WalIndex> {
@@ -24,6 +24,7 @@ export async function listedBeside(
   segmentSize: number,
   known: readonly WholeLogs[],
 ): Promise<WalIndex | undefined> {
+  const sweeps = await countWalSweeps(repository, place);
   const timelines = await repository.storage.folders(layout.wal(place));
   if (!known.every(({ timeline }) => timelines.includes(`${timelineName(timeline)}/`))) return undefined;
   const names: string[] = [];
@@ -35,6 +36,8 @@ export async function listedBeside(
     if (found === undefined) return undefined;
     for (const name of found) names.push(name);
   }
+  // In the time of a sweep a segment can be missed, as `listWal` says.
+  if ((await countWalSweeps(repository, place)) !== sweeps) return undefined;
   return indexWal(names, segmentSize, known);
 }
 
@@ -78,5 +81,5 @@ function isWhole(names: readonly string[], segmentSize: number, timeline: number
 async function namesInFolder(repository: Repository, prefix: string): Promise<readonly string[] | undefined> {
   const entries = await repository.storage.folders(prefix);
   if (entries.some((entry) => entry.endsWith('/'))) return undefined;
-  return entries.flatMap((entry) => walNameOfKey(prefix + entry) ?? []);
+  return [...new Set(entries.flatMap((entry) => walNameOfKey(prefix + entry) ?? []))];
 }

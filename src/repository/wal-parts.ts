@@ -1,6 +1,7 @@
 import { Failure } from '../core/failure.ts';
 import { readWalHeader, walHeaderLength } from '../core/wal-header.ts';
 import { parseWalName, readPartName, type SegmentName } from '../core/wal-name.ts';
+import { removeGenerations } from './generations.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
 import { storedName } from './stored-form.ts';
@@ -38,7 +39,11 @@ export async function removeParts(
   name: SegmentName,
   lengths: readonly number[],
 ): Promise<void> {
-  for (const length of lengths) await repository.storage.remove(keyOf(repository, place, name, length));
+  for (const length of lengths) {
+    const key = keyOf(repository, place, name, length);
+    if (repository.keys.isEncrypted) await removeGenerations(repository, key);
+    else await repository.storage.remove(key);
+  }
 }
 
 async function namesBeside(
@@ -53,7 +58,7 @@ async function namesBeside(
     const part = readPartName(each ?? '');
     return part?.of.name === name.name ? [part.length] : [];
   });
-  return { parts: parts.sort((a, b) => a - b), isWhole: names.includes(name.name) };
+  return { parts: [...new Set(parts)].sort((a, b) => a - b), isWhole: names.includes(name.name) };
 }
 
 /** A segment of which only a beginning is wanted. */

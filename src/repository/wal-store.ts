@@ -3,6 +3,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { parseWalName, type WalName } from '../core/wal-name.ts';
 import { errorCode, readFileBytes, withFile } from '../system/files.ts';
 import { plainKeys, type Keys } from './keys.ts';
+import { countSweeps, currentKey, openCurrent } from './generations.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
 import {
@@ -123,22 +124,47 @@ async function storeSealed(
   what: string,
   { seal, body }: { readonly seal: Seal; readonly body: () => AsyncIterable<Uint8Array> },
 ): Promise<Stored> {
-  try {
-    await repository.storage.put(key, body());
-    return 'stored';
-  } catch (error) {
-    if (!isFailure(error, 'conflict')) throw error;
-  }
-  const stored = await existing(key, sealAt(repository, key));
+  const isNew = await putOnce(repository, key, body());
+  const current = await countingKey(repository, key);
+  if (isNew && current === key) return 'stored';
+  const stored = await existing(current, exactSeal(repository, current));
   if (!isSameSeal(stored, seal)) {
+    if (isNew) await repository.storage.remove(key);
     throw new Failure('conflict', `${what} is stored already with other bytes`, {
       hint: 'Two servers archive into one incarnation, or this one was set back: compare them before anything is removed.',
     });
   }
   // The seal in front is only the claim; what follows it must be those bytes too, or the archive holds nothing.
   // Who only stores has no key to open it with.
-  await existing(key, key.endsWith(ageSuffix) ? compareStored(repository, key) : readToEnd(readWal(repository, key)));
+  await existing(
+    current,
+    key.endsWith(ageSuffix) ? compareStored(repository, current) : readToEnd(readWal(repository, key)),
+  );
+  if (isNew) await repository.storage.remove(key);
   return 'already-stored';
+}
+
+async function putOnce({ storage }: Repository, key: string, body: AsyncIterable<Uint8Array>): Promise<boolean> {
+  try {
+    await storage.put(key, body);
+    return true;
+  } catch (error) {
+    if (isFailure(error, 'conflict')) return false;
+    throw error;
+  }
+}
+
+/**
+ * The key of the object that counts, after one was put or found under a key. That a key was free proves nothing where objects
+ * are encrypted anew: the segment may be stored in a later generation, and this one's name free since.
+ */
+async function countingKey(repository: Repository, key: string): Promise<string> {
+  if (!key.endsWith(ageSuffix)) return key;
+  const current = await currentKey(repository, key);
+  if (current !== undefined) return current;
+  throw new Failure('unavailable', `${key} was there a moment ago, and ${repository.storage.url} lists it no more`, {
+    hint: 'The next try finds out.',
+  });
 }
 
 /** Damage of an object that is in the way of a new one: it is not overwritten, so somebody must decide. */
@@ -156,12 +182,18 @@ async function existing<T>(key: string, asked: Promise<T>): Promise<T> {
 
 /** What a stored WAL file says its plain bytes are, without reading them. */
 export async function sealAt(repository: Repository, key: string): Promise<Seal> {
+  const found = await openCurrent(repository, key, { start: 0, end: sealRoom });
+  return await readObjectSeal(found.stored, found.key);
+}
+
+async function exactSeal(repository: Repository, key: string): Promise<Seal> {
   return await readObjectSeal(await repository.read(key, { start: 0, end: sealRoom }), key);
 }
 
 /** The plain bytes of a stored WAL file; the stream fails with `damaged` unless they are those that were stored. */
 export async function* readWal(repository: Repository, key: string): AsyncIterable<Uint8Array> {
-  yield* plainForm(repository.keys, await repository.read(key), key);
+  const found = await openCurrent(repository, key);
+  yield* plainForm(repository.keys, found.stored, found.key);
 }
 
 async function compareStored(repository: Repository, key: string): Promise<void> {
@@ -174,17 +206,48 @@ async function compareStored(repository: Repository, key: string): Promise<void>
  */
 export async function verifyWal(repository: Repository, key: string): Promise<'opened' | 'compared'> {
   if (key.endsWith(ageSuffix) && !repository.keys.hasIdentity) {
-    await compareStored(repository, key);
+    const found = await openCurrent(repository, key);
+    await compareEncrypted(found.stored, found.key);
     return 'compared';
   }
   await readToEnd(readWal(repository, key));
   return 'opened';
 }
 
-/** The names of all WAL files of an incarnation, in the order of their keys. */
+/** The names of all WAL files of an incarnation, in the order of their keys, each once. */
 export async function* listWal(repository: Repository, place: Place): AsyncIterable<string> {
+  const folder = layout.wal(place);
+  for (;;) {
+    const sweeps = await countWalSweeps(repository, place);
+    const names = new Set<string>();
+    for await (const { key } of repository.storage.list(folder)) {
+      const name = walNameOfKey(key);
+      if (name !== undefined) names.add(name);
+    }
+    // In the time of a sweep a segment can be missed: its next generation came behind the listing's back.
+    if ((await countWalSweeps(repository, place)) !== sweeps) continue;
+    yield* names;
+    return;
+  }
+}
+
+/** How many sweeps of earlier generations were begun in an incarnation: a listing with one in its time may miss something. */
+export async function countWalSweeps(repository: Repository, place: Place): Promise<number> {
+  return repository.keys.isEncrypted ? await countSweeps(repository, layout.wal(place)) : 0;
+}
+
+/** The names of the WAL files in a folder of the repository, as one listing shows them. */
+export async function walNamesIn({ storage }: Repository, folder: string): Promise<ReadonlySet<string>> {
+  return new Set((await storage.folders(folder)).flatMap((each) => walNameOfKey(`/${each}`) ?? []));
+}
+
+/** The keys and names of all objects that hold WAL of an incarnation, in the order of their keys. */
+export async function* listWalObjects(
+  repository: Repository,
+  place: Place,
+): AsyncIterable<{ readonly key: string; readonly name: string }> {
   for await (const { key } of repository.storage.list(layout.wal(place))) {
     const name = walNameOfKey(key);
-    if (name !== undefined) yield name;
+    if (name !== undefined) yield { key, name };
   }
 }

@@ -20,6 +20,10 @@ describe('a hint of the command becomes what an operator of Juju types', () => {
       'Go on: landscape-backup restore --continue. Or go back: landscape-backup abandon-restore.',
       'Go on: juju run landscape-backup/0 restore confirm=<plan id>. Or go back: juju run landscape-backup/0 abandon-restore.',
     ],
+    [
+      'To do it, with --identity-file=<file> again: landscape-backup rewrap-files --confirm=ab12',
+      'To do it, with identity=secret:<id> again: juju run landscape-backup/0 rewrap confirm=ab12',
+    ],
     ['landscape-backup restore --in-place', 'juju run landscape-backup/0 restore in-place=true'],
     ['landscape-backup restore --confirm=ab12 goes on', 'juju run landscape-backup/0 restore confirm=ab12 goes on'],
     [

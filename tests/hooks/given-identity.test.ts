@@ -53,6 +53,23 @@ describe.each([
     expect(kept(world)).not.toContain(planted);
   });
 
+  test('reaches what encrypts anew on every unit, with the plan that was confirmed', async () => {
+    const world = await charmWorld({ landscape: 1 });
+    const identity = prepare(world);
+    for (const [principal, verb] of [
+      ['postgresql/0', 'rewrap'],
+      ['landscape-server/0', 'rewrap-files'],
+    ] as const) {
+      await world.model.run(world.beside(principal), 'rewrap', { identity });
+      await world.model.run(world.beside(principal), 'rewrap', { identity, confirm: 'a123456789abcdef' });
+      expect(withIdentity(world, principal)).toEqual([
+        [`${verb} ${option}`, input],
+        [`${verb} --confirm=a123456789abcdef ${option}`, input],
+      ]);
+    }
+    expect(kept(world)).not.toContain(planted);
+  });
+
   test('is tried by check on every unit', async () => {
     const world = await charmWorld({ landscape: 1 });
     const identity = prepare(world);

@@ -6,10 +6,13 @@ import type { Backup } from '../../src/core/backup.ts';
 import { knownLength } from '../../src/archiver/stream-folder.ts';
 import { parseWalName } from '../../src/core/wal-name.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
+import { ownScope } from '../../src/jobs/rewrap-plan.ts';
+import { planRewrap, runRewrap } from '../../src/jobs/rewrap.ts';
 import { layout } from '../../src/repository/layout.ts';
+import { openRepository } from '../../src/repository/repository.ts';
 import { storePart } from '../../src/repository/wal-parts.ts';
 import { listWal } from '../../src/repository/wal-store.ts';
-import { encryptionOptions, newAgeKey, type AgeKey } from '../setup/age.ts';
+import { encryptionFor, encryptionOptions, newAgeKey, type AgeKey } from '../setup/age.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { becomeOwner, type TestCluster } from '../setup/machine.ts';
 
@@ -186,4 +189,27 @@ describe.each([
     expect(await contents(spare)).toEqual(expected);
     await spare.stop();
   });
+});
+
+test('by hand, a backup and WAL that were encrypted anew come back with the new identity and the same text', async () => {
+  const [former, latter] = [newAgeKey(), newAgeKey()];
+  await makeArchived(former);
+  const backup = await takeBackup(backupContext(archived), { trigger: 'person' });
+  await archived.server.sql("INSERT INTO here VALUES (9001, 'later'); INSERT INTO there VALUES (9001, 'later')");
+  await storedUpTo(await archived.server.sql('SELECT pg_walfile_name(pg_switch_wal())'));
+  await archived.server.sql("INSERT INTO here VALUES (9002, 'streamed')");
+  await storeBeginning(await archived.server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
+  const good = await contents(archived.server);
+
+  const storage = archived.repository.storage;
+  const changing = await openRepository(storage, undefined, encryptionFor([latter], [former]));
+  const context = { ...backupContext(archived), repository: changing, progress: () => undefined };
+  const scope = await ownScope(archived.unit, changing, context.identity);
+  const { id } = await planRewrap(context, scope);
+  expect(await runRewrap(context, scope, id)).toMatchObject({ rewrapped: { left: 0 } });
+  await writeFile(join(archived.machine.root, 'kept-elsewhere.txt'), latter.file, { mode: 0o600 });
+
+  const spare = await restoreByHand(backup, 'anew');
+  expect(await contents(spare)).toEqual(good);
+  await spare.stop();
 });
