@@ -148,14 +148,15 @@ export class ArchiveRounds {
     const owner = await readJson(spool.owner, ownerStateSchema);
     const pin = await readJson(spool.pin, pinSchema);
     if (owner === undefined || pin === undefined) throw new Failure('machine', `${spool.folder} is not whole`);
-    const { destination, access, encryption, compressionLevel, walArchiving } = await readSettings(dirname(unit.path));
+    const settings = await readSettings(dirname(unit.path));
+    const { destination, access, second, encryption, compressionLevel, walArchiving } = settings;
     if (destination === undefined || !walArchiving) {
       this.#idle = walArchiving ? 'the option destination is empty' : 'wal-archiving is false';
       return undefined;
     }
     await checkServer(unit, dataDirectory);
     // Other credentials, too, count at once and not only when the old ones have failed.
-    const storage = await this.#storage.storage({ destination, access, privateFolder: unit.path });
+    const storage = await this.#storage.storage({ destination, access, second, privateFolder: unit.path });
     const repository = await openExpected(storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     step('repository proven');

@@ -83,7 +83,7 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
   const home = dirname(unit.path);
   const owner = await readOwner(unit);
   await checkServer(unit, dataDirectory);
-  const { destination, access, encryption, compressionLevel } = await readSettings(home);
+  const { destination, access, second, encryption, compressionLevel } = await readSettings(home);
   if (destination === undefined) {
     throw new Failure('settings', 'the option destination is empty', {
       hint: `Write it into ${settingsFile(home)}; WAL stays in pg_wal until then.`,
@@ -94,7 +94,7 @@ async function perform({ unit, dataDirectory, path, name }: ArchiveRequest): Pro
     throw new Failure('refused', `${unit.path} names no repository`, { hint: 'Run landscape-backup init.' });
   }
   const file = { name: wal, path: join(dataDirectory, path) };
-  const at = { destination, access, encryption, privateFolder: unit.path };
+  const at = { destination, access, second, encryption, privateFolder: unit.path };
   return await withExpected(at, pin.repositoryId, async (repository) => {
     return await archiveFile(repository, owner, file, { unit, level: compressionLevel });
   });

@@ -1,4 +1,4 @@
-import { isSameAccess } from '../core/destination-access.ts';
+import { isSamePlaces } from '../repository/open-destinations.ts';
 import type { Storage } from '../storage/storage.ts';
 import { openAt, type ExpectedAt } from './open-expected.ts';
 
@@ -10,10 +10,7 @@ export class KeptStorage {
 
   /** Opens it, unless it is open. */
   async storage(at: At): Promise<Storage> {
-    const { at: open, storage } = this.#open ?? {};
-    if (open?.destination.url === at.destination.url && storage !== undefined && isSameAccess(open.access, at.access)) {
-      return storage;
-    }
+    if (this.#open !== undefined && isSamePlaces(this.#open.at, at)) return this.#open.storage;
     this.close();
     this.#open = { at, storage: await openAt(at) };
     return this.#open.storage;

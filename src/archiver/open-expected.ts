@@ -1,28 +1,25 @@
 import { dirname } from 'node:path';
-import type { DestinationAccess } from '../core/destination-access.ts';
-import type { Destination } from '../core/destination.ts';
+import type { DestinationPlace } from '../core/destination-options.ts';
 import type { Encryption } from '../core/encryption.ts';
 import { Failure, isFailure } from '../core/failure.ts';
-import { isSharedFolder } from '../repository/layout.ts';
+import { openDestinations } from '../repository/open-destinations.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
-import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readSettings } from '../system/home.ts';
 
 /** Where a repository lies, and how to get in there. */
-export interface ExpectedAt {
-  readonly destination: Destination;
-  readonly access: DestinationAccess;
+export interface ExpectedAt extends DestinationPlace {
+  /** Where it lies once more; `undefined`: nowhere, or only this one is meant. */
+  readonly second: DestinationPlace | undefined;
   /** What its secret objects are stored and opened with. */
   readonly encryption: Encryption;
   /** The unit's folder. */
   readonly privateFolder: string;
 }
 
-/** Opens a destination with an access of the settings, which count anew while it is open. */
-export async function openAt({ destination, access, privateFolder }: Omit<ExpectedAt, 'encryption'>): Promise<Storage> {
-  const reread = async () => (await readSettings(dirname(privateFolder))).access;
-  return await openStorage(destination, { isShared: isSharedFolder, access, reread, privateFolder });
+/** Opens the destinations with an access of the settings, which count anew while they are open. */
+export async function openAt(at: Omit<ExpectedAt, 'encryption'>): Promise<Storage> {
+  return await openDestinations({ ...at, reread: async () => await readSettings(dirname(at.privateFolder)) });
 }
 
 /** Opens the repository with this id, works with it, and closes. Fails as `openExpected` does. */

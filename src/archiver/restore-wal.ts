@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noAccess } from '../core/destination-access.ts';
+import { noAccess, type DestinationAccess } from '../core/destination-access.ts';
 import { readDestination } from '../core/destination.ts';
 import { noEncryption } from '../core/encryption.ts';
 import { Failure, toFailure } from '../core/failure.ts';
@@ -95,9 +95,15 @@ export async function whereServed({ url }: RestoreService, unit: UnitFolder): Pr
     throw new Failure('internal', `the plan names a destination that is none: ${url} (${destination})`);
   }
   // A directory is served whatever stands in the settings now.
-  const access = destination.kind === 'directory' ? noAccess : (await readSettings(dirname(unit.path))).access;
+  const access = destination.kind === 'directory' ? noAccess : await accessTo(url, unit);
   const encryption = { ...noEncryption, identities: await readServedIdentities(unit) };
-  return { destination, access, encryption, privateFolder: unit.path };
+  return { destination, access, second: undefined, encryption, privateFolder: unit.path };
+}
+
+/** A plan is made from one of the two destinations, and served from that one. */
+async function accessTo(url: string, unit: UnitFolder): Promise<DestinationAccess> {
+  const { destination, access, second } = await readSettings(dirname(unit.path));
+  return second !== undefined && destination?.url !== url && second.destination.url === url ? second.access : access;
 }
 
 interface Patience {

@@ -30,10 +30,11 @@ export class StreamDestination {
     const owner = await readOwnerState(this.#unit);
     const pin = await readPin(this.#unit);
     if (owner?.incarnation !== incarnation || pin === undefined) return undefined;
-    const { destination, access, encryption, compressionLevel } = await readSettings(dirname(this.#unit.path));
+    const settings = await readSettings(dirname(this.#unit.path));
+    const { destination, access, second, encryption, compressionLevel } = settings;
     if (destination === undefined) throw new Failure('settings', 'the option destination is empty');
     await checkServer(this.#unit, dataDirectory);
-    const storage = await this.#storage.storage({ destination, access, privateFolder: this.#unit.path });
+    const storage = await this.#storage.storage({ destination, access, second, privateFolder: this.#unit.path });
     const repository = await openExpected(storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     return { repository, owner, level: compressionLevel, step: () => undefined };

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import { Failure } from '../core/failure.ts';
 import type { LandscapePlan } from '../core/landscape-restore.ts';
 import { readLandscapePlan, type LandscapeContext } from '../jobs/landscape/context.ts';
-import { openSettingsRepository, openSettingsStorage } from '../jobs/job-context.ts';
+import { openReadable, openSettingsRepository, openSettingsStorage } from '../jobs/job-context.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readSettings, unitFolder } from '../system/home.ts';
@@ -34,16 +34,18 @@ export async function landscapeContext({ home, clock, signal, progress }: RootCo
 
 /**
  * Works with the repository, which is opened when it is first asked for: stages that have what they need go on while the
- * destination can't be reached. Another one than the one that is expected is a `conflict`.
+ * destination can't be reached. Another one than the one that is expected is a `conflict`. Who only reads is given the second
+ * destination where the first can't be had.
  */
 export async function withLandscapeRepository<T>(
   context: LandscapeContext,
   work: (open: () => Promise<Repository>) => Promise<T>,
+  { isReading = false }: { readonly isReading?: boolean } = {},
 ): Promise<T> {
   let storage: Storage | undefined;
   try {
     return await work(async () => {
-      storage ??= await openSettingsStorage(context);
+      storage ??= isReading ? await openReadable(context) : await openSettingsStorage(context);
       return await openSettingsRepository(context, storage);
     });
   } finally {

@@ -20,7 +20,9 @@ export const landscapeCheck: Verb = {
   run: async (root, options) => {
     const context = await withIdentityFile(await landscapeContext(root), options);
     const plan = await planOf(context, options);
-    const found = await withLandscapeRepository(context, async (open) => await checkLandscape(context, plan, open));
+    const found = await withLandscapeRepository(context, async (open) => await checkLandscape(context, plan, open), {
+      isReading: true,
+    });
     return { text: checkedText(found), json: { landscapeCheck: found } };
   },
 };

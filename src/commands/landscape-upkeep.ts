@@ -2,8 +2,10 @@ import { landscapePlanSchema } from '../core/landscape-restore.ts';
 import { writeLandscapePlan } from '../jobs/landscape/context.ts';
 import { runDueFiles as run } from '../jobs/landscape/run-due-files.ts';
 import { unfence as lower } from '../jobs/landscape/unfence.ts';
+import { lookAtBoth } from '../jobs/second.ts';
 import { parseJson } from '../system/files.ts';
 import { landscapeContext, withLandscapeRepository } from './landscape-context.ts';
+import { withSecondKept } from './keep-second.ts';
 import type { Verb } from './program.ts';
 import { hostZone } from './prune-context.ts';
 
@@ -15,11 +17,15 @@ export const runDueFiles: Verb = {
   help: 'The systemd timer calls it every minute. What was missed is made up for; what failed is tried again after a growing while.',
   run: async (root) => {
     const context = await landscapeContext(root);
-    const done = await withLandscapeRepository(context, async (open) => await run(context, open, hostZone()));
-    if (done.is === 'idle') return { text: done.why, json: { done: [] } };
-    const { set, isNew } = done.kept;
-    const text = `files (${done.why}): ${isNew ? `file set ${set.id} is stored` : 'nothing has changed'}`;
-    return { text, json: { done: [{ did: 'backup-files', why: done.why, fileSet: set.id, isNew }] } };
+    const about = { ...context, signal: root.signal };
+    if (context.settings.second !== undefined) await lookAtBoth(about);
+    return await withSecondKept(about, { fills: false }, async () => {
+      const done = await withLandscapeRepository(context, async (open) => await run(context, open, hostZone()));
+      if (done.is === 'idle') return { text: done.why, json: { done: [] } };
+      const { set, isNew } = done.kept;
+      const text = `files (${done.why}): ${isNew ? `file set ${set.id} is stored` : 'nothing has changed'}`;
+      return { text, json: { done: [{ did: 'backup-files', why: done.why, fileSet: set.id, isNew }] } };
+    });
   },
 };
 

@@ -1,7 +1,7 @@
 import { backupListSchema } from '../core/backup-list.ts';
 import { timelineText } from '../core/timeline-text.ts';
 import { readBackupList } from '../jobs/list-backups.ts';
-import { withRepository } from './context.ts';
+import { fromEither } from './either-repository.ts';
 import type { Verb } from './program.ts';
 
 /** `list-backups`: what can be restored, from when to when. */
@@ -14,7 +14,10 @@ shown too; they are read-only here.
   landscape-backup list-backups
   landscape-backup restore --to time=<a second in one of the windows>`,
   run: async (context) => {
-    const list = await withRepository(context, async (repository) => await readBackupList(context.unit, repository));
-    return { text: timelineText(list), json: backupListSchema.encode(list) };
+    return await fromEither(context, async (repository, from) => {
+      const list = await readBackupList(context.unit, repository);
+      const where = from === 'second' ? `at the second destination, ${repository.storage.url}:\n` : '';
+      return { text: `${where}${timelineText(list)}`, json: backupListSchema.encode(list) };
+    });
   },
 };

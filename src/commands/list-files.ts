@@ -13,7 +13,9 @@ export const listFiles: Verb = {
   landscape-backup restore-files --from <model>/<unit>`,
   run: async (root) => {
     const context = await landscapeContext(root);
-    const { units, unreadable } = await withLandscapeRepository(context, async (open) => await list(await open()));
+    const { units, unreadable } = await withLandscapeRepository(context, async (open) => await list(await open()), {
+      isReading: true,
+    });
     const lines = units.flatMap(({ model, unit, application, sets }) => [
       `${called(sets) ?? `${model}/${unit}`} (${application})`,
       ...sets.map((set) => `  ${line(set)}`),

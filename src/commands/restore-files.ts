@@ -44,13 +44,17 @@ connects to stays as it is. abandon-files puts back what was there.
     if ([from, confirm, textOption(options, 'plan')].filter((each) => each !== undefined).length > 1) {
       throw new Failure('usage', 'only one of --plan, --from and --confirm can be given');
     }
-    return await withLandscapeRepository(context, async (open) => {
-      if (from !== undefined) return await printPlan(context, open, from, options);
-      if (confirm !== undefined) return await runAll(context, await readLandscapePlan(context, confirm), open);
-      const report = await restore(context, await planOf(context, options), open);
-      const text = [`${report.files} files are in place`, ...reportLines(report)].join('\n');
-      return { text, json: { restoredFiles: report } };
-    });
+    return await withLandscapeRepository(
+      context,
+      async (open) => {
+        if (from !== undefined) return await printPlan(context, open, from, options);
+        if (confirm !== undefined) return await runAll(context, await readLandscapePlan(context, confirm), open);
+        const report = await restore(context, await planOf(context, options), open);
+        const text = [`${report.files} files are in place`, ...reportLines(report)].join('\n');
+        return { text, json: { restoredFiles: report } };
+      },
+      { isReading: true },
+    );
   },
 };
 

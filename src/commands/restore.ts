@@ -15,7 +15,8 @@ import { doneBefore, runRestore, type Restored } from '../jobs/restore/run-resto
 import { readCatalogue } from '../repository/catalogue.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { UnitFolder } from '../system/home.ts';
-import { withRepository, type Context } from './context.ts';
+import type { Context } from './context.ts';
+import { fromEither, fromPlanned, refuseClaimAt } from './either-repository.ts';
 import { identityFileOption, withIdentityFile } from './identity-file.ts';
 import type { Result } from './output.ts';
 import { flag, numberOption, textOption, type Verb } from './program.ts';
@@ -66,17 +67,24 @@ landscape-backup abandon-restore.
     const underWay = await restoreUnderWay(asked.unit);
     const given = await withIdentityFile(asked, options);
     const context = underWay === undefined ? given : await withKeptIdentities(given);
-    return await withRepository(context, async (repository) => {
-      const id = textOption(options, 'confirm');
+    const id = textOption(options, 'confirm');
+    const goesOn = underWay !== undefined && (flag(options, 'continue') || id === underWay.id);
+    if (id === undefined && !flag(options, 'continue')) {
+      return await fromEither(context, async (repository, from) => {
+        const request = requestOf(options);
+        refuseClaimAt(from, request.inPlace || request.takeOver);
+        return await printPlan(context, repository, request);
+      });
+    }
+    return await fromPlanned(context, goesOn ? underWay : id, async (repository) => {
       if (underWay !== undefined && flag(options, 'check') && id === underWay.id) return stands(underWay);
-      if (underWay !== undefined && (flag(options, 'continue') || id === underWay.id)) {
+      if (goesOn) {
         return done(
           context,
           await runRestore({ ...context, repository }, underWay, await backupOf(repository, underWay)),
         );
       }
-      if (flag(options, 'continue')) throw nothingToContinue();
-      if (id === undefined) return await printPlan(context, repository, requestOf(options));
+      if (id === undefined || flag(options, 'continue')) throw nothingToContinue();
       // The stage of a restore over several units may be run twice, also where its end was not heard of.
       const before = flag(options, 'otherUnitsStopped') ? await doneBefore(context.unit, id) : undefined;
       if (before !== undefined) return done(context, before);

@@ -10,8 +10,10 @@ import { guardSlot } from '../jobs/streaming.ts';
 import { witness, witnessServer } from '../jobs/witness.ts';
 import { readControlData } from '../postgres/control-data.ts';
 import { isInRecovery } from '../postgres/server-facts.ts';
+import { lookAtBoth, withWholeSecond } from '../jobs/second.ts';
 import type { Repository } from '../repository/repository.ts';
 import { withRepository, type Context } from './context.ts';
+import { withSecondKept } from './keep-second.ts';
 import type { Result } from './output.ts';
 import type { Verb } from './program.ts';
 import { hostZone, pruneContext } from './prune-context.ts';
@@ -33,12 +35,14 @@ made up for; a backup that failed is tried again after a growing while.`,
     await guardSlot(context).catch(() => undefined); // A server that does not answer keeps nothing for anybody either.
     // Before the destination is asked: how archiving keeps up is told most wanted while that is away.
     await sampleArchiving(context).catch(() => undefined); // A server that does not answer is no reason to do nothing.
-    return await withRepository(context, async (repository) => {
-      const isStandby = context.cluster.running && (await isInRecovery(context.cluster));
-      const site = { ...context, repository, hostZone: hostZone(), isStandby };
-      const ran = await run(site, partsOf(context, repository, isStandby));
-      return describe(ran);
-    });
+    if (context.settings.second !== undefined) await lookAtBoth(context);
+    const isStandby = context.cluster.running && (await isInRecovery(context.cluster));
+    const due = async (): Promise<Result> =>
+      await withRepository(context, async (repository) => {
+        const site = { ...context, repository, hostZone: hostZone(), isStandby };
+        return describe(await run(site, partsOf(context, repository, isStandby)));
+      });
+    return await withSecondKept(context, { fills: !isStandby }, due);
   },
 };
 
@@ -50,7 +54,13 @@ function partsOf(context: Context, repository: Repository, isStandby: boolean): 
       if (!isStandby) await findHoles(context, repository);
     },
     backup: async (trigger) => await takeBackup({ ...context, repository }, { trigger }),
-    prune: async () => await prune(pruneContext(context, repository), { by: 'schedule' }),
+    prune: async () => {
+      await prune(pruneContext(context, repository), { by: 'schedule' });
+      // Each by what lies there; one that is behind waits for another time.
+      await withWholeSecond(context, async (second) => {
+        await prune({ ...pruneContext(context, second), isSecond: true }, { by: 'schedule' });
+      });
+    },
     witness: async () => {
       if (!cluster.running) return;
       const { segmentSize } = await readControlData(cluster.binaries, cluster.dataDirectory);

@@ -16,10 +16,10 @@ worst that was found; "next:" is what to do about it. Exit code 12: somebody has
     const facts = await readHealthFacts(context);
     const health = assess(facts);
     const lag = facts.archiving?.lag ?? null;
-    const { stream = null, line: wal = null } = facts;
+    const { stream = null, line: wal = null, second } = facts;
     return {
       text: describe(health),
-      json: { status: health, lag, stream, wal },
+      json: { status: health, lag, stream, wal, ...(second === undefined ? {} : { second }) },
       exitCode: exitCodeByLevel[health.level],
     };
   },

@@ -1,4 +1,5 @@
-import { lackingForS3 } from './destination-access.ts';
+import { lackingForS3, type DestinationAccess } from './destination-access.ts';
+import type { Destination } from './destination.ts';
 import { isFailure, type Failure } from './failure.ts';
 import {
   unusable,
@@ -82,14 +83,18 @@ export function settingsFromConfig(
 }
 
 /** What a destination needs besides; without it the last good options are better than these. */
-function lackOf({ destination, access }: Settings, { application }: SecretReader): Unusable | undefined {
-  const option = destination?.kind === 's3' ? lackingForS3(access.s3) : undefined;
-  if (option === undefined) return undefined;
-  const where = option === 's3-region' ? 'an S3 store without s3-endpoint, which is AWS' : 'an S3 store';
-  return unusable(
-    `option ${option} is empty, and the destination is ${where}`,
-    `juju config ${application} ${option}=…`,
-  );
+function lackOf({ destination, access, second }: Settings, { application }: SecretReader): Unusable | undefined {
+  const first = lackingOption(destination, access);
+  const other = second === undefined ? undefined : lackingOption(second.destination, second.access);
+  if (first === undefined && other === undefined) return undefined;
+  const which = first === undefined ? 'second destination' : 'destination';
+  const option = first ?? `destination-2-${other ?? ''}`;
+  const where = option.endsWith('s3-region') ? 'an S3 store without s3-endpoint, which is AWS' : 'an S3 store';
+  return unusable(`option ${option} is empty, and the ${which} is ${where}`, `juju config ${application} ${option}=…`);
+}
+
+function lackingOption(destination: Destination | undefined, access: DestinationAccess): string | undefined {
+  return destination?.kind === 's3' ? lackingForS3(access.s3) : undefined;
 }
 
 /** The model's proxies as options, for programs that run outside of hooks. */

@@ -1,6 +1,7 @@
 import type { ArchiveLag } from './archive-lag.ts';
 import type { Hole } from './record.ts';
 import type { WalLine } from './wal-line.ts';
+import type { SecondFact } from './second-findings.ts';
 import type { NeededBackup } from './needed-backup.ts';
 
 /** How bad it is, the worst last. `blocked` waits for a person; `alarm` loses protection; `attention` may pass by itself. */
@@ -72,6 +73,8 @@ export interface HealthFacts {
   readonly archiving: ArchivingFact | undefined;
   /** `undefined` where nothing is to be streamed, or it could not be asked. */
   readonly stream: StreamFact | undefined;
+  /** `undefined` where there is none, and nothing is left of one. */
+  readonly second?: SecondFact | undefined;
   readonly archiveFailure: (Trouble & { readonly since: Date; readonly name: string }) | undefined;
   readonly restore: string | undefined;
   readonly backups: { readonly complete: number; readonly newest: Date | undefined } | undefined;

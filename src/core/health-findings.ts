@@ -1,6 +1,7 @@
 import { lagLevel, lagText, progressText } from './archive-lag.ts';
 import type { Finding, HealthFacts, Level } from './health-facts.ts';
 import { missingText, walLineText } from './wal-line.ts';
+import { aboutSecond } from './second-findings.ts';
 import { aboutStream, streamText } from './stream-findings.ts';
 
 /** How long archiving may fail before it is an alarm. */
@@ -42,11 +43,12 @@ export function findings(facts: HealthFacts): readonly Finding[] {
     ...aboutBackups(facts),
     ...aboutWindow(facts),
     ...aboutLine(facts),
+    ...aboutSecond(label, facts.second, facts.now),
     ...aboutProgress(facts),
   ];
 }
 
-function aboutRepository({ label, destination, repository }: HealthFacts): readonly Finding[] {
+function aboutRepository({ label, destination, repository, second }: HealthFacts): readonly Finding[] {
   if (destination === undefined)
     return say(
       'blocked',
@@ -56,7 +58,9 @@ function aboutRepository({ label, destination, repository }: HealthFacts): reado
   if (repository === 'open') return [];
   // What is unreachable may come back by itself, and WAL waits for it; the rest waits for a person.
   const level = repository.kind === 'unavailable' ? 'alarm' : 'blocked';
-  const meanwhile = repository.kind === 'unavailable' ? '; WAL waits on this machine' : '';
+  const takesOver = second?.isFilled === true && second.away === undefined;
+  const where = takesOver ? 'WAL goes to the second destination' : 'WAL waits on this machine';
+  const meanwhile = repository.kind === 'unavailable' ? `; ${where}` : '';
   return say(level, `${label}: ${repository.message}${meanwhile}`, repository.hint);
 }
 

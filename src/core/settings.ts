@@ -1,16 +1,16 @@
 import { Cron } from 'croner';
 import * as z from 'zod';
+import type { DestinationAccess } from './destination-access.ts';
 import {
-  caSchema,
-  endpointSchema,
-  hostKeysSchema,
-  privateKeySchema,
-  regionSchema,
-  s3KeySchema,
-  uriStyleSchema,
-  type DestinationAccess,
-} from './destination-access.ts';
-import { readDestination, type Destination } from './destination.ts';
+  firstOptions,
+  firstPlace,
+  option,
+  secondOptions,
+  secondPlace,
+  type DestinationPlace,
+  type Option,
+} from './destination-options.ts';
+import type { Destination } from './destination.ts';
 import {
   confirmedSchema,
   confirmHint,
@@ -29,6 +29,8 @@ export interface Settings {
   readonly destination: Destination | undefined;
   /** How to get in there. */
   readonly access: DestinationAccess;
+  /** Where everything is kept once more; `undefined` as long as the option destination-2 is empty. */
+  readonly second: DestinationPlace | undefined;
   readonly encryption: Encryption;
   /** The id of the repository that must lie there; `undefined` as long as none was chosen. Written by the charm. */
   readonly repository: string | undefined;
@@ -57,26 +59,7 @@ export interface Schedule {
   readonly zone: string | undefined;
 }
 
-/** One line of the settings file: its default and its rule in words, shown when a value breaks it. */
-interface Option<T> {
-  readonly default: unknown;
-  readonly rule: string;
-  readonly schema: z.ZodType<T>;
-}
-
-function option<T>(defaultValue: unknown, rule: string, schema: z.ZodType<T>): Option<T> {
-  return { default: defaultValue, rule, schema };
-}
-
 const wholeNumber = (low: number, high: number) => z.number().int().min(low).max(high);
-
-const destinationSchema = z.string().transform((text, context): Destination | undefined => {
-  if (text === '') return undefined;
-  const read = readDestination(text);
-  if (typeof read !== 'string') return read;
-  context.addIssue(read);
-  return z.NEVER;
-});
 
 const repositoryIdSchema = z.string().transform((text, context): string | undefined => {
   if (text === '') return undefined;
@@ -113,19 +96,8 @@ function isPlainPath(path: string): boolean {
  * `repository`, `clusters` and the proxies, which the charm knows by itself.
  */
 export const options = {
-  destination: option(
-    '',
-    'empty, /an/absolute/path, file:///an/absolute/path, sftp://user@host/path or s3://bucket/folder',
-    destinationSchema,
-  ),
-  'sftp-host-key': option('', "empty, or the server's public keys, one a line", hostKeysSchema),
-  'sftp-private-key': option('', 'empty, or the text of a private key without passphrase', privateKeySchema),
-  's3-endpoint': option('', 'empty, or the URL of the store without bucket', endpointSchema),
-  's3-region': option('', 'empty, or the name of a region', regionSchema),
-  's3-uri-style': option('', 'empty, path or host', uriStyleSchema),
-  's3-access-key': option('', 'empty, or the access key', s3KeySchema),
-  's3-secret-key': option('', 'empty, or the secret key', s3KeySchema),
-  's3-ca': option('', 'empty, or certificates as PEM', caSchema),
+  ...firstOptions,
+  ...secondOptions,
   'encryption-recipients': option('', 'empty, or X25519 recipients of age (age1…), parted by spaces', recipientsSchema),
   'encryption-confirmed': option(
     '',
@@ -167,6 +139,9 @@ const secretOptionNames: readonly string[] = [
   'sftp-private-key',
   's3-access-key',
   's3-secret-key',
+  'destination-2-sftp-private-key',
+  'destination-2-s3-access-key',
+  'destination-2-s3-secret-key',
   'encryption-identity',
   'http-proxy',
   'https-proxy',
@@ -198,7 +173,7 @@ export function parseSettings(raw: unknown): Settings {
       hint: `The options are ${optionNames.join(', ')}.`,
     });
   }
-  const take: Take = (name, { schema, rule, default: fallback }) => {
+  const take = <T>(name: OptionName, { schema, rule, default: fallback }: Option<T>): T => {
     // "backup-schedule:" with nothing behind it means empty, as it reads, and not the default.
     const value = Object.hasOwn(given.data, name) ? (given.data[name] ?? '') : fallback;
     const parsed = schema.safeParse(value);
@@ -215,9 +190,10 @@ export function parseSettings(raw: unknown): Settings {
       },
     );
   };
+  const first = firstPlace(take, proxiesOf(take));
   return {
-    destination: take('destination', options.destination),
-    access: accessOf(take),
+    ...first,
+    second: secondPlace(take, first),
     encryption: confirmedEncryption({
       recipients: take('encryption-recipients', options['encryption-recipients']),
       confirmed: take('encryption-confirmed', options['encryption-confirmed']),
@@ -239,29 +215,12 @@ export function parseSettings(raw: unknown): Settings {
   };
 }
 
-/** Reads one option of what was given, or fails with what is wrong with it. */
-type Take = <T>(name: OptionName, option: Option<T>) => T;
-
-function accessOf(take: Take): DestinationAccess {
-  return {
-    sftp: {
-      hostKeys: take('sftp-host-key', options['sftp-host-key']) ?? [],
-      privateKey: take('sftp-private-key', options['sftp-private-key']),
-    },
-    s3: {
-      endpoint: take('s3-endpoint', options['s3-endpoint']),
-      region: take('s3-region', options['s3-region']),
-      uriStyle: take('s3-uri-style', options['s3-uri-style']),
-      accessKey: take('s3-access-key', options['s3-access-key']),
-      secretKey: take('s3-secret-key', options['s3-secret-key']),
-      ca: take('s3-ca', options['s3-ca']),
-      proxies: inForce({
-        http: take('http-proxy', options['http-proxy']),
-        https: take('https-proxy', options['https-proxy']),
-        no: take('no-proxy', options['no-proxy']),
-      }),
-    },
-  };
+function proxiesOf(take: <T>(name: OptionName, option: Option<T>) => T): Proxies | undefined {
+  return inForce({
+    http: take('http-proxy', options['http-proxy']),
+    https: take('https-proxy', options['https-proxy']),
+    no: take('no-proxy', options['no-proxy']),
+  });
 }
 
 /** Nothing is encrypted to a key that nobody has looked at; where an identity is at hand, whoever stores tries it. */

@@ -22,6 +22,7 @@ import { proveWriteOnce } from './check-destination.ts';
 import { describeReading, proveEncryption } from './check-encryption.ts';
 import { readStanding } from './configure.ts';
 import { openSettingsRepository, openSettingsStorage, type JobContext } from './job-context.ts';
+import { checkSecond } from './check-second.ts';
 import { awaitSegments } from './wal-arrival.ts';
 import { readServerLine, walLineOf } from './wal-line.ts';
 
@@ -47,6 +48,7 @@ const checkNames = [
   'archiving',
   'wal',
   'contiguity',
+  'second destination',
 ] as const;
 type CheckName = (typeof checkNames)[number];
 
@@ -62,7 +64,8 @@ export async function check(context: JobContext, options: CheckOptions): Promise
     await walk.close();
   }
   const tried = new Set(walk.checks.map(({ name }) => name));
-  return { checks: walk.checks, notTried: checkNames.filter((name) => !tried.has(name)) };
+  const wanted = checkNames.filter((name) => name !== 'second destination' || context.settings.second !== undefined);
+  return { checks: walk.checks, notTried: wanted.filter((name) => !tried.has(name)) };
 }
 
 class Walk {
@@ -95,6 +98,9 @@ class Walk {
     await this.#try('encryption', async () => [true, await proveEncryption(repository, probes, clock.now())]);
     await this.#try('write-once', async () => [true, await proveWriteOnce(repository, probes, clock.now())]);
     if (isUp === true) await this.#owned(repository, place);
+    if (this.#context.settings.second === undefined) return;
+    const about = { ...this.#context, signal: this.#options.signal };
+    await this.#try('second destination', async () => [true, await checkSecond(about, place)]);
   }
 
   async #owned(repository: Repository, place: Place): Promise<void> {

@@ -1,16 +1,18 @@
 import type { SlotSteps } from '../archiver/wal-steps.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import type { Control } from '../postgres/control.ts';
-import { isSharedFolder } from '../repository/layout.ts';
+import { openDestinations, openFirst, openSecond, type DestinationsAt } from '../repository/open-destinations.ts';
 import { openRepository, type Repository } from '../repository/repository.ts';
-import { openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Clock } from '../system/clock.ts';
+import { within } from '../system/deadline.ts';
 import { makePrivateFolder, readPin, readSettings, settingsFile, type UnitFolder } from '../system/home.ts';
 import type { Identity } from '../system/identity.ts';
 import { takeLockWithin, type Lock } from '../system/lock.ts';
+
+const readablePatienceMs = 30_000;
 
 /** What the jobs about a unit's place in the repository start from. They run as the cluster's owner. */
 export interface JobContext {
@@ -29,17 +31,41 @@ export interface JobContext {
   readonly step?: SlotSteps;
 }
 
-/** Opens the destination of the settings. Fails with `settings` when there is none. */
+/** Opens the destination of the settings, or both. Fails with `settings` when there is none. */
 export async function openSettingsStorage({
   settings,
   home,
   unit,
 }: Pick<JobContext, 'settings' | 'home' | 'unit'>): Promise<Storage> {
-  const { destination, access } = settings;
-  if (destination !== undefined) {
-    const reread = async () => (await readSettings(home)).access;
-    return await openStorage(destination, { isShared: isSharedFolder, access, reread, privateFolder: unit.path });
+  return await openDestinations(destinationsAt({ settings, home, unit }));
+}
+
+/** Opens the destination of the settings for one who only reads: the second where the first can't be had. */
+export async function openReadable(context: Pick<JobContext, 'settings' | 'home' | 'unit'>): Promise<Storage> {
+  const at = destinationsAt(context);
+  if (at.second === undefined) return await openSettingsStorage(context);
+  const first = (async () => {
+    const storage = await openFirst(at);
+    await openSettingsRepository(context, storage);
+    return storage;
+  })();
+  try {
+    return await within(readablePatienceMs, at.destination.url, first);
+  } catch (error) {
+    if (!isFailure(error, 'unavailable', 'missing')) throw error;
+    return await openSecond(at, at.second);
   }
+}
+
+/** The destinations of the settings as they are opened. Fails with `settings` when there is none. */
+export function destinationsAt({
+  settings,
+  home,
+  unit,
+}: Pick<JobContext, 'settings' | 'home' | 'unit'>): DestinationsAt {
+  const { destination, access, second } = settings;
+  const reread = async () => await readSettings(home);
+  if (destination !== undefined) return { destination, access, second, reread, privateFolder: unit.path };
   throw new Failure('settings', 'the option destination is empty', {
     hint: `Write "destination: /srv/backup" (a mounted directory on another machine) into ${settingsFile(home)}.`,
   });

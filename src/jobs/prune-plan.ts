@@ -25,6 +25,8 @@ export interface ServerNow {
 export interface PruneContext {
   readonly unit: UnitFolder;
   readonly repository: Repository;
+  /** It lies at the second destination, whose prunes are counted by themselves. */
+  readonly isSecond?: boolean | undefined;
   readonly settings: Pick<Settings, 'retentionCount' | 'retentionDays' | 'backupSchedule'>;
   /** The host's time zone. */
   readonly hostZone: string;

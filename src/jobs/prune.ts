@@ -42,7 +42,9 @@ export async function prune(context: PruneContext, request: PruneRequest): Promi
   try {
     const startedAt = context.clock.now();
     const trigger = request.by === 'person' ? 'person' : 'backup';
-    const begun = jobBegins({ id: jobId('prune', startedAt, randomName(3)), kind: 'prune', trigger, startedAt });
+    const about: JournalRecord['about'] = context.isSecond === true ? { destination: 'second' } : {};
+    const begins = jobBegins({ id: jobId('prune', startedAt, randomName(3)), kind: 'prune', trigger, startedAt });
+    const begun = { ...begins, about };
     const plan = await journaled(context, begun, async () => await decide(context, request));
     if (request.by === 'person' && plan.id !== request.confirm) return { is: 'changed', plan };
     await appendJournal(context.unit, begun);
@@ -51,7 +53,7 @@ export async function prune(context: PruneContext, request: PruneRequest): Promi
       context.unit,
       jobSucceeded(begun, context.clock.now(), {
         numbers: { ...pruned, ...policyNumbers(plan.policy) },
-        about: { plan: plan.id },
+        about: { ...about, plan: plan.id },
       }),
     );
     return { is: 'pruned', plan, pruned };
@@ -80,11 +82,18 @@ async function decide(context: PruneContext, request: PruneRequest): Promise<Pru
     });
   }
   if (request.by === 'person') return plan;
-  const unusual = whyUnusual(plan.retention, plan.policy, await readJournal(context.unit));
+  const unusual = whyUnusual(plan.retention, plan.policy, await ownJournal(context));
   if (unusual === undefined) return plan;
   throw new Failure('refused', `the prune waits for a person: ${unusual}`, {
     hint: `Look at landscape-backup prune; if it is right: landscape-backup prune --confirm=${plan.id}`,
   });
+}
+
+/** What was pruned at the other destination says nothing of this one. */
+async function ownJournal({ unit, isSecond = false }: PruneContext): Promise<readonly JournalRecord[]> {
+  const isOther = ({ kind, about }: JournalRecord) =>
+    kind === 'prune' && (about['destination'] === 'second') !== isSecond;
+  return (await readJournal(unit)).filter((record) => !isOther(record));
 }
 
 async function carryOut(context: PruneContext, plan: PrunePlan): Promise<Pruned> {

@@ -108,7 +108,8 @@ async function readFacts(context: RunDueContext): Promise<DueFacts> {
       .sort((a, b) => a.getTime() - b.getTime())
       .at(-1),
     needed,
-    journal: await readJournal(unit),
+    // A prune of the second destination follows that of the first, and is no answer to whether that is due.
+    journal: (await readJournal(unit)).filter(({ about }) => about['destination'] !== 'second'),
     witnessSampledAt: sample?.sampledAt,
     isWitnessPending: (sample?.pending ?? null) !== null,
   };

@@ -20,6 +20,7 @@ import { openSettingsRepository, openSettingsStorage, takeLockSoon, type JobCont
 import { isKeptCopy } from './keep-copy.ts';
 import { readCatalogueByMemory } from './remembered-wal.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
+import { readSecondFact } from './second-facts.ts';
 import { readStreamFact } from './stream-facts.ts';
 import { readServerLine, walLineOf, type ServerLine } from './wal-line.ts';
 
@@ -55,6 +56,7 @@ export async function readHealthFacts(
     walArchiving: settings.walArchiving,
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds,
     isRunning: cluster.running,
+    second: await readSecondFact(context),
     restore: restore !== undefined && isUnderWay(restore) ? `plan ${restore.planId}, ${restore.stage}` : undefined,
     archiveFailure: state?.state === 'failing' ? { ...state, hint: state.hint ?? undefined } : undefined,
     nextBackup: schedule === undefined ? undefined : nextScheduled(schedule, now, zone),

@@ -15,6 +15,12 @@ export interface Sides {
   readonly copy: Storage;
 }
 
+/** What of both sides it takes to bring one object over. */
+export interface ObjectSides {
+  readonly original: Pick<Repository, 'read'> & { readonly storage: Pick<Storage, 'url'> };
+  readonly copy: Storage;
+}
+
 /** Far above any record of a growing row, or of an owner. */
 const smallLimit = 1024 * 1024;
 
@@ -22,7 +28,7 @@ const smallLimit = 1024 * 1024;
  * Fails with `conflict` unless an object of the copy is the one of the original: the same stored bytes, or where both say so
  * of themselves the same plain bytes (another level of compression makes other stored ones).
  */
-export async function proveSame({ original, copy }: Sides, key: string): Promise<void> {
+export async function proveSame({ original, copy }: ObjectSides, key: string): Promise<void> {
   if (sealedName.test(key)) {
     const beginning = { start: 0, end: sealRoom };
     const one = await readObjectSeal(await original.read(key, beginning), key);
@@ -49,7 +55,7 @@ export async function smallObject(asked: Promise<AsyncIterable<Uint8Array>>, key
  * refusal to overwrite: where somebody else has claimed the number in the copy this fails with `conflict`, and nothing of two
  * owners ever comes to lie in one folder. Says whether it stored the claim.
  */
-export async function copyClaim({ original, copy }: Sides, key: string): Promise<boolean> {
+export async function copyClaim({ original, copy }: ObjectSides, key: string): Promise<boolean> {
   const claim = await smallObject(original.read(key), key);
   if (claim === undefined) return false; // Retired since it was listed, or never finished.
   const owner = parseJson(claim.toString('utf8'), ownerSchema, `${original.storage.url}/${key}`);
@@ -71,7 +77,7 @@ export async function copyClaim({ original, copy }: Sides, key: string): Promise
  * Brings a record of a growing row over under its own number, or where that is taken by another one under the next free
  * number, unless the copy has the very same record already. Says whether it stored.
  */
-export async function copyAppended({ original, copy }: Sides, key: string): Promise<boolean> {
+export async function copyAppended({ original, copy }: ObjectSides, key: string): Promise<boolean> {
   const record = await smallObject(original.read(key), key);
   if (record === undefined) return false;
   if (await putUnlessThere(copy, key, record)) return true;

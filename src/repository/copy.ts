@@ -17,6 +17,14 @@ export interface Copied {
   readonly readBack: number;
   /** It was not whole before. */
   readonly isNew: boolean;
+  /** The first object that is damaged at the original and was left out, where that is no reason to fail. */
+  readonly damaged?: Failure | undefined;
+}
+
+/** How a copy that is made beside everything else differs: by and by, and from what can still be read. */
+export interface CopyManner {
+  /** Asked between two objects; then the copy fails with `busy`, and goes on another time. */
+  readonly isEnough: () => boolean;
 }
 
 /** Told what is being done, and how many bytes of it are done. */
@@ -41,10 +49,10 @@ const mostRounds = 10;
  * whole before is read back as well. Fails with `damaged` where the original is, with `conflict` where the copy has something
  * else under a name, and then the copy stays what it was: unusable, or as good as before.
  */
-export async function copyRepository(sides: Sides, watch: CopyWatch): Promise<Copied> {
+export async function copyRepository(sides: Sides, watch: CopyWatch, manner?: CopyManner): Promise<Copied> {
   const isNew = (await lookAtCopy(sides.original, sides.copy)) !== 'whole';
   if (isNew) await markCopy(sides);
-  const run = new CopyRun(sides, watch);
+  const run = new CopyRun(sides, watch, manner);
   for (let round = 1; round <= mostRounds; round += 1) {
     const [before, goneBefore] = [run.storedObjects, run.goneObjects];
     await run.round();
@@ -52,15 +60,18 @@ export async function copyRepository(sides: Sides, watch: CopyWatch): Promise<Co
     const isSettled = run.storedObjects - before <= fewObjects && run.goneObjects === goneBefore;
     if (round > 1 && isSettled) break;
   }
-  run.failIfDamaged();
-  const readBack = isNew ? await run.readBack() : 0;
+  const damaged = run.damaged();
+  if (damaged !== undefined && manner === undefined) throw damaged;
+  const readBack = isNew && manner === undefined ? await run.readBack() : 0;
   await openCopy(sides);
-  return { storedObjects: run.storedObjects, storedBytes: run.storedBytes, readBack, isNew };
+  const { storedObjects, storedBytes } = run;
+  return { storedObjects, storedBytes, readBack, isNew, ...(damaged === undefined ? {} : { damaged }) };
 }
 
 class CopyRun {
   readonly #sides: Sides;
   readonly #watch: CopyWatch;
+  readonly #manner: CopyManner | undefined;
   readonly #damaged = new Map<string, Failure>();
   /** What the records say of the stored bytes of base backups. */
   readonly #parts = new Map<string, Part>();
@@ -69,9 +80,10 @@ class CopyRun {
   /** Encrypted objects that were listed and not there any more: pruned, or in their next generation since. */
   goneObjects = 0;
 
-  constructor(sides: Sides, watch: CopyWatch) {
+  constructor(sides: Sides, watch: CopyWatch, manner: CopyManner | undefined) {
     this.#sides = sides;
     this.#watch = watch;
+    this.#manner = manner;
   }
 
   /** Brings over everything that is in the original when it begins. */
@@ -92,11 +104,11 @@ class CopyRun {
     for (const key of records) await this.#record(key);
   }
 
-  failIfDamaged(): void {
+  damaged(): Failure | undefined {
     const [first] = this.#damaged.values();
-    if (first === undefined) return;
+    if (first === undefined) return undefined;
     const more = this.#damaged.size === 1 ? '' : `, and ${this.#damaged.size - 1} more objects`;
-    throw new Failure('damaged', `${first.message}${more}; all else was copied`, {
+    return new Failure('damaged', `${first.message}${more}; all else was copied`, {
       hint: 'Look for disk errors at the original. Move what is damaged aside there, then run the same copy again.',
       cause: first,
     });
@@ -175,6 +187,7 @@ class CopyRun {
     for await (const { key, sizeBytes, there } of listings) {
       if (copyClass(key) !== 'data' || there === sizeBytes || this.#damaged.has(key) || !isWanted(key)) continue;
       this.#failIfStopped();
+      this.#failIfEnough();
       const isLarge = sizeBytes > smallBytes;
       if (isLarge) await several.end();
       await several.begin(async () => {
@@ -212,6 +225,7 @@ class CopyRun {
   /** Copies one record, where what it speaks of is in the copy. */
   async #record(key: string): Promise<void> {
     this.#failIfStopped();
+    this.#failIfEnough();
     if (copyClass(key) === 'appended') {
       if (await copyAppended(this.#sides, key)) this.storedObjects += 1;
       return;
@@ -245,6 +259,11 @@ class CopyRun {
     for await (const { key, sizeBytes } of this.#sides.copy.list(folder)) sizes.set(key, sizeBytes);
     const parts = [...this.#parts].filter(([key]) => key.startsWith(folder));
     return parts.every(([key, { sizeBytes }]) => sizes.get(key) === sizeBytes);
+  }
+
+  #failIfEnough(): void {
+    if (this.#manner?.isEnough() !== true) return;
+    throw new Failure('busy', 'the copy goes on another time', { hint: 'The same copy again goes on where it ended.' });
   }
 
   #failIfStopped(): void {

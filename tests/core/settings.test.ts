@@ -85,7 +85,7 @@ test('every value is taken over', () => {
 });
 
 const key = newAgeKey();
-const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
+const badPlace = {
   destination: [
     7,
     true,
@@ -111,6 +111,18 @@ const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
   's3-access-key': [7, 'hunter22 x', 'ä', true],
   's3-secret-key': [7, 'hunter22\nx', 'hunter22 x', true],
   's3-ca': [7, 'x', '-----BEGIN CERTIFICATE-----'],
+};
+const bad: Readonly<Record<OptionName, readonly unknown[]>> = {
+  ...badPlace,
+  'destination-2': badPlace.destination,
+  'destination-2-sftp-host-key': badPlace['sftp-host-key'],
+  'destination-2-sftp-private-key': badPlace['sftp-private-key'],
+  'destination-2-s3-endpoint': badPlace['s3-endpoint'],
+  'destination-2-s3-region': badPlace['s3-region'],
+  'destination-2-s3-uri-style': badPlace['s3-uri-style'],
+  'destination-2-s3-access-key': badPlace['s3-access-key'],
+  'destination-2-s3-secret-key': badPlace['s3-secret-key'],
+  'destination-2-s3-ca': badPlace['s3-ca'],
   'encryption-recipients': [
     7,
     'x',
@@ -223,6 +235,41 @@ test('how to get in is taken over, and secrets show themselves to nobody who pri
   expect([access.sftp.privateKey?.reveal(), access.s3.secretKey?.reveal()]).toEqual([`${key}\n`, 'planted/secret+1']);
   const printed = `${JSON.stringify(access)} ${inspect(access, { depth: 9 })} ${String(access.s3.secretKey)}`;
   for (const secret of ['b3BlbnNzaC1rZXk', 'AKIAEXAMPLE', 'planted/secret+1']) expect(printed).not.toContain(secret);
+});
+
+test.each([
+  ['/srv/backup', '/srv/backup'],
+  ['/srv/backup', '/srv/backup/second'],
+  ['/srv/backup/first', 'file:///srv/backup'],
+  ['sftp://a@h/srv', 'sftp://a@h/srv'],
+  ['s3://bucket', 's3://bucket/folder'],
+])('beside the destination %s the second destination %s is refused: it is no other place', (first, second) => {
+  const { message } = refusal({ destination: first, 'destination-2': second });
+
+  expect(message).toContain('it must be another place than the option destination');
+});
+
+test('the second destination has an access of its own, and nothing of the first lets in there', () => {
+  const { second } = parseSettings({
+    destination: 's3://bucket',
+    's3-access-key': 'first',
+    's3-endpoint': 'https://one.example.com',
+    'destination-2': 's3://bucket',
+    'destination-2-s3-endpoint': 'https://two.example.com',
+    'destination-2-s3-secret-key': 'planted/secret+3',
+    'https-proxy': 'http://proxy:3128',
+  });
+
+  expect(second?.destination.url).toBe('s3://bucket');
+  expect(second?.access.s3).toMatchObject({ endpoint: 'https://two.example.com', accessKey: undefined });
+  expect(second?.access.s3.secretKey?.reveal()).toBe('planted/secret+3');
+  expect(second?.access.s3.proxies?.https).toBeDefined();
+  expect(inspect(second, { depth: 9 })).not.toContain('planted/secret+3');
+});
+
+test('without a destination, or without a second, there is no second', () => {
+  expect(parseSettings({ 'destination-2': '/srv/two' }).second).toBeUndefined();
+  expect(parseSettings({ destination: '/srv/one' }).second).toBeUndefined();
 });
 
 test('a secret that once was read stands in no failure, wherever its text came from', () => {

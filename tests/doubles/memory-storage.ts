@@ -6,14 +6,18 @@ import { bytes } from '../storage/bytes.ts';
 /** A destination in this process's memory; storages opened on the same one see the same objects. */
 export class MemoryDestination {
   readonly objects = new Map<string, Uint8Array>();
+  readonly #url: string;
+
+  constructor(url = 'memory://test') {
+    this.#url = url;
+  }
 
   open(): Storage {
-    return memoryStorage(this.objects);
+    return memoryStorage(this.objects, this.#url);
   }
 }
 
-function memoryStorage(objects: Map<string, Uint8Array>): Storage {
-  const url = 'memory://test';
+function memoryStorage(objects: Map<string, Uint8Array>, url: string): Storage {
   const keysBelow = (prefix: string) => [...objects.keys()].filter((key) => key.startsWith(prefix)).toSorted();
   return {
     url,

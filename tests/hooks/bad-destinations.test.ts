@@ -140,3 +140,19 @@ test.each([
     `blocked: option ${option} is empty, and the destination is ${what}. Next: juju config ${app} ${option}=…; until then the last good options are in force`,
   );
 });
+
+test.each([
+  ['keys', {}, 's3-access-key', 'an S3 store'],
+  ['a region at AWS', keys, 's3-region', 'an S3 store without s3-endpoint, which is AWS'],
+])('a second bucket without %s of its own is told, whatever the first has', async (_what, given, option, what) => {
+  const own = Object.fromEntries(Object.entries(given).map(([name, value]) => [`destination-2-${name}`, value]));
+  const first = { ...keys, 's3-region': 'eu' };
+  expect(await refusal({ ...first, 'destination-2': 's3://bucket', ...own })).toBe(
+    `blocked: option destination-2-${option} is empty, and the second destination is ${what}. Next: juju config ${app} destination-2-${option}=…; until then the last good options are in force`,
+  );
+});
+
+test('a second destination in the first is told, and the options before it stay', async () => {
+  const told = await refusal({ destination: '/srv/backup', 'destination-2': '/srv/backup/second' });
+  expect(told).toMatch(/^blocked: option destination-2 is "file:...srv.backup.second", it must be another place than/);
+});

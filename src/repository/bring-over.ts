@@ -1,0 +1,143 @@
+import { backupSchema, type Part } from '../core/backup.ts';
+import { Failure, isFailure } from '../core/failure.ts';
+import { AtOnce } from '../system/at-once.ts';
+import type { LackingFolder, Side } from '../system/lacking.ts';
+import { proven } from './copy-check.ts';
+import { copyClass, recordFolder } from './copy-order.ts';
+import { copyAppended, copyClaim, proveSame, type Sides } from './copy-taken.ts';
+import { doubledClass, isBefore } from './doubled-key.ts';
+
+/** What bringing over came to; `failures` are those that keep no other object from its turn. */
+export interface BroughtOver {
+  readonly brought: number;
+  /** Objects that neither destination has any more. */
+  readonly gone: number;
+  readonly failures: readonly Failure[];
+}
+
+/** Told when it is enough for this time. */
+export interface BringWatch {
+  readonly signal: AbortSignal;
+  isEnough(): boolean;
+}
+
+const mostAtOnce = 4;
+
+/**
+ * Brings over what one side is noted to lack, claims first and records last, each proven as far as anything says what it must
+ * be. An entry goes when the object was found there, or is nowhere any more. May be killed at any moment and run again.
+ *
+ * Fails with what stands in the way of all of it; what concerns one object alone is told at the end.
+ */
+export async function bringOver(
+  sides: Sides,
+  folder: LackingFolder,
+  side: Side,
+  watch: BringWatch,
+): Promise<BroughtOver> {
+  const run = new BringRun(sides, folder, side);
+  const keys = await folder.keys(side);
+  const isRecord = (key: string): boolean => doubledClass(key) === 'record';
+  const claims = keys.filter((key) => doubledClass(key) === 'claim');
+  const data = keys.filter((key) => !isRecord(key) && !claims.includes(key));
+  for (const key of claims) await run.bring(key);
+  const several = new AtOnce(mostAtOnce);
+  for (const key of data) {
+    if (watch.signal.aborted || watch.isEnough()) break;
+    await several.begin(async () => {
+      await run.bring(key);
+    });
+  }
+  await several.end();
+  const left = await folder.keys(side);
+  for (const key of left.filter(isRecord).toSorted(rowsLast)) {
+    if (watch.signal.aborted || watch.isEnough()) break;
+    if (!left.some((each) => isBefore(each, key))) await run.bring(key);
+  }
+  return run;
+}
+
+/** What is appended speaks of backups and WAL, and never the other way round. */
+function rowsLast(a: string, b: string): number {
+  const rank = (key: string) => (copyClass(key) === 'appended' ? 1 : 0);
+  return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
+class BringRun implements BroughtOver {
+  readonly #sides: Sides;
+  readonly #folder: LackingFolder;
+  readonly #side: Side;
+  readonly #parts = new Map<string, ReadonlyMap<string, Part>>();
+  brought = 0;
+  gone = 0;
+  readonly failures: Failure[] = [];
+
+  constructor(sides: Sides, folder: LackingFolder, side: Side) {
+    this.#sides = sides;
+    this.#folder = folder;
+    this.#side = side;
+  }
+
+  async bring(key: string): Promise<void> {
+    try {
+      await this.#copy(key);
+      this.brought += 1;
+    } catch (error) {
+      if (isFailure(error, 'missing')) this.gone += 1;
+      else if (isFailure(error, 'conflict', 'damaged')) {
+        this.failures.push(error);
+        return;
+      } else throw error;
+    }
+    await this.#folder.drop(this.#side, key);
+  }
+
+  async #copy(key: string): Promise<void> {
+    const { original, copy } = this.#sides;
+    if (copyClass(key) === 'claim') {
+      await copyClaim(this.#sides, key);
+      return;
+    }
+    if (copyClass(key) === 'appended') {
+      await copyAppended(this.#sides, key);
+      return;
+    }
+    const part = (await this.#partsOf(key)).get(key);
+    try {
+      await copy.put(key, proven(await original.read(key), key, part));
+    } catch (error) {
+      if (!isFailure(error, 'conflict')) throw error;
+      await this.#proveTaken(key);
+    }
+  }
+
+  /** What is gone by now says nothing of the other side: the entry stays, and the next time decides. */
+  async #proveTaken(key: string): Promise<void> {
+    try {
+      await proveSame(this.#sides, key);
+    } catch (error) {
+      if (!isFailure(error, 'missing')) throw error;
+      throw new Failure('unavailable', `${key} was removed while it was compared`, { cause: error });
+    }
+  }
+
+  /** What the record of a backup says of its stored bytes; a backup that runs has none yet. */
+  async #partsOf(key: string): Promise<ReadonlyMap<string, Part>> {
+    const folder = recordFolder(key);
+    if (folder === undefined || !folder.startsWith('clusters/')) return new Map();
+    const known = this.#parts.get(folder);
+    if (known !== undefined) return known;
+    const parts = new Map<string, Part>();
+    try {
+      const backup = await this.#sides.original.readJson(`${folder}backup.json`, backupSchema);
+      const { archives = [], manifest = null } = backup ?? {};
+      for (const part of [...archives.flatMap((each) => each.parts), ...(manifest === null ? [] : [manifest])]) {
+        parts.set(folder + part.name, part);
+      }
+    } catch (error) {
+      if (!isFailure(error, 'damaged')) throw error;
+    }
+    this.#parts.set(folder, parts);
+    return parts;
+  }
+}
