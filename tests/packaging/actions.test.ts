@@ -16,6 +16,7 @@ const commandOnly: Readonly<Record<string, readonly string[]>> = {
   // Its identity is a secret of Juju's, too.
   restore: ['continue', 'other-units-stopped', 'tablespace-map', 'check', 'identity-file'],
   check: ['identity-file'],
+  rewrap: ['identity-file'],
   // The action looks itself where something is to be undone.
   'abandon-restore': ['if-begun', 'check'],
 };
