@@ -6,11 +6,11 @@ import { fence, unfence } from '../postgres/fence.ts';
 import { findServer, stopServer } from '../postgres/server-process.ts';
 import { removeFile, writeAtomically } from '../system/files.ts';
 import { readOwnerState, writeOwnerState } from '../system/home.ts';
-import { takeLock } from '../system/lock.ts';
 import { rolesFile, takeOutOfService } from './restore/begin-restore.ts';
 import { directoriesOf } from './restore/move-aside.ts';
 import type { RestoreContext } from './restore/restore-context.ts';
 import { hasReached, readRestore, writeRestoreState, type RestoreState } from './restore/restore-state.ts';
+import { takeRestoreLock } from './restore/restore-lock.ts';
 
 /** What an abandoned restore leaves. */
 export interface Abandoned {
@@ -29,7 +29,7 @@ type AbandonContext = Pick<RestoreContext, 'cluster' | 'unit' | 'clock' | 'contr
  */
 export async function abandonRestore(context: AbandonContext): Promise<Abandoned> {
   const { unit, cluster, control, progress } = context;
-  const lock = await takeLock(unit.lock('restore'), `a restore of ${cluster.label}`);
+  const lock = await takeRestoreLock(context);
   try {
     const { state, kept } = await readRestore(unit);
     await refuseLoss(context);

@@ -1,11 +1,11 @@
 import { Failure } from '../core/failure.ts';
 import { asideFolders, removeAside } from '../postgres/directory-contents.ts';
 import { isInProduction } from '../postgres/server-process.ts';
-import { takeLock } from '../system/lock.ts';
 import { run } from '../system/process.ts';
 import { directoriesOf } from './restore/move-aside.ts';
 import type { RestoreContext } from './restore/restore-context.ts';
 import { readRestore, writeRestoreState } from './restore/restore-state.ts';
+import { takeRestoreLock } from './restore/restore-lock.ts';
 
 /** A folder with old contents. */
 export interface OldContents {
@@ -40,7 +40,7 @@ export async function listOld({ unit, cluster }: RemoveContext): Promise<readonl
 
 /** Removes for good what restores of this unit have set aside. Gives back what that was. */
 export async function removeOld(context: RemoveContext): Promise<readonly OldContents[]> {
-  const lock = await takeLock(context.unit.lock('restore'), `a restore of ${context.cluster.label}`);
+  const lock = await takeRestoreLock(context);
   try {
     const old = await listOld(context);
     const { state } = await readRestore(context.unit);

@@ -5,7 +5,6 @@ import { formatLsn } from '../../core/lsn.ts';
 import type { KeptPlan } from '../../core/restore-plan.ts';
 import { randomName } from '../../system/files.ts';
 import { appendJournal } from '../../system/journal.ts';
-import { takeLock } from '../../system/lock.ts';
 import { beginRestore } from './begin-restore.ts';
 import { claimInPlan } from './claim-in-plan.ts';
 import { fillDirectories } from './fill-directories.ts';
@@ -25,6 +24,7 @@ import {
 } from './restore-state.ts';
 import type { UnitFolder } from '../../system/home.ts';
 import { stopAndFence } from './stop-and-fence.ts';
+import { takeRestoreLock } from './restore-lock.ts';
 
 /** What a restore came to. */
 export interface Restored {
@@ -46,7 +46,7 @@ export interface Restored {
  * it can be gone on with or abandoned.
  */
 export async function runRestore(context: RestoreContext, kept: KeptPlan, backup: Backup): Promise<Restored> {
-  const lock = await takeLock(context.unit.lock('restore'), `a restore of ${context.cluster.label}`);
+  const lock = await takeRestoreLock(context);
   try {
     const startedAt = context.clock.now();
     const id = jobId('restore', startedAt, randomName(3));
