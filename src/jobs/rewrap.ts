@@ -37,7 +37,7 @@ export interface RewrapContext {
   readonly progress: ReportProgress;
 }
 
-/** What a run did. `left` are old objects of backups that a job is reading, `damaged` what could not be read, in words. */
+/** What a run did. `left` are old objects of backups that a job is reading: the next run removes them. */
 export interface Rewrapped {
   readonly renewed: number;
   readonly storedBytes: number;
