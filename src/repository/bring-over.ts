@@ -1,4 +1,4 @@
-import { backupSchema, type Part } from '../core/backup.ts';
+import type { Part } from '../core/backup.ts';
 import { Failure, isFailure } from '../core/failure.ts';
 import { AtOnce } from '../system/at-once.ts';
 import type { LackingFolder, Side } from '../system/lacking.ts';
@@ -6,6 +6,7 @@ import { proven } from './copy-check.ts';
 import { copyClass, recordFolder } from './copy-order.ts';
 import { copyAppended, copyClaim, proveSame, type Sides } from './copy-taken.ts';
 import { doubledClass, isBefore } from './doubled-key.ts';
+import { allPartsOf } from './rewraps.ts';
 
 /** What bringing over came to; `failures` are those that keep no other object from its turn. */
 export interface BroughtOver {
@@ -102,7 +103,7 @@ class BringRun implements BroughtOver {
       await copyAppended(this.#sides, key);
       return;
     }
-    const part = (await this.#partsOf(key)).get(key);
+    const part = await this.#partOf(key);
     try {
       await copy.put(key, proven(await original.read(key), key, part));
     } catch (error) {
@@ -121,23 +122,17 @@ class BringRun implements BroughtOver {
     }
   }
 
-  /** What the record of a backup says of its stored bytes; a backup that runs has none yet. */
-  async #partsOf(key: string): Promise<ReadonlyMap<string, Part>> {
+  /**
+   * What the records of a backup say of an object's stored bytes, in whatever generation: an earlier one may still be noted. A
+   * backup that runs, or is just being encrypted anew, has no record of it yet; what can't be read stays what it is.
+   */
+  async #partOf(key: string): Promise<Part | undefined> {
     const folder = recordFolder(key);
-    if (folder === undefined || !folder.startsWith('clusters/')) return new Map();
-    const known = this.#parts.get(folder);
+    if (folder === undefined || !folder.startsWith('clusters/') || doubledClass(key) === 'record') return undefined;
+    const known = this.#parts.get(folder)?.get(key);
     if (known !== undefined) return known;
-    const parts = new Map<string, Part>();
-    try {
-      const backup = await this.#sides.original.readJson(`${folder}backup.json`, backupSchema);
-      const { archives = [], manifest = null } = backup ?? {};
-      for (const part of [...archives.flatMap((each) => each.parts), ...(manifest === null ? [] : [manifest])]) {
-        parts.set(folder + part.name, part);
-      }
-    } catch (error) {
-      if (!isFailure(error, 'damaged')) throw error;
-    }
-    this.#parts.set(folder, parts);
-    return parts;
+    const parts = await allPartsOf(this.#sides.original, folder);
+    this.#parts.set(folder, new Map(parts.map((part) => [folder + part.name, part])));
+    return this.#parts.get(folder)?.get(key);
   }
 }

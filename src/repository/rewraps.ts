@@ -1,5 +1,5 @@
 import { backupSchema, type Backup, type Part } from '../core/backup.ts';
-import { Failure } from '../core/failure.ts';
+import { Failure, isFailure } from '../core/failure.ts';
 import { rewrapSchema } from '../core/record.ts';
 import { folderOf } from './copy-order.ts';
 import { layout, readGeneration } from './layout.ts';
@@ -41,8 +41,26 @@ export function rewrapped(backup: Backup, replaced: readonly Part[]): Backup {
 /** The objects of a backup by its record's key: those that it consists of now. Fails with `damaged`. */
 export async function partsOf(repository: Repository, key: string): Promise<readonly Part[]> {
   const backup = await repository.readJson(key, backupSchema);
-  if (backup === undefined) return [];
-  const { archives, manifest } = rewrapped(backup, await readReplaced(repository, folderOf(key)));
+  return backup === undefined ? [] : objectsOf(rewrapped(backup, await readReplaced(repository, folderOf(key))));
+}
+
+/**
+ * The objects of a backup by its folder, in every generation that a record tells of: a name is used once, so whatever tells of
+ * it is right, whether or not it counts now. A record that can't be read tells of nothing.
+ */
+export async function allPartsOf(repository: Repository, folder: string): Promise<readonly Part[]> {
+  const records = await readRecords(repository, layout.rewraps(folder), rewrapSchema);
+  const replaced = records.flatMap(({ value }) => value?.parts ?? []);
+  try {
+    const backup = await repository.readJson(`${folder}backup.json`, backupSchema);
+    return [...(backup === undefined ? [] : objectsOf(backup)), ...replaced];
+  } catch (error) {
+    if (!isFailure(error, 'damaged')) throw error;
+    return replaced;
+  }
+}
+
+function objectsOf({ archives, manifest }: Backup): readonly Part[] {
   return [...archives.flatMap(({ parts }) => parts), ...(manifest === null ? [] : [manifest])];
 }
 
