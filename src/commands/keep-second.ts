@@ -40,7 +40,7 @@ function textOf(kept: KeptSecond | Failure): string | undefined {
     case 'nothing':
       return undefined;
     case 'dropped':
-      return `the option destination-2 is empty: ${kept.objects} objects that it lacked are forgotten`;
+      return `the option destination-2 is empty: ${kept.objects} objects that it lacked are forgotten\n  next: nothing, if that was meant; with destination-2 set again everything is compared and brought over`;
     case 'filling':
       return 'the second destination is being filled';
     case 'kept':
