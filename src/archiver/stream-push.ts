@@ -168,13 +168,18 @@ export class StreamPush {
     return true;
   }
 
-  /** What is stored in a longer one is swept; those of an earlier archiver are swept by prune. */
+  /** What is stored in a longer one is swept; what can't be had now, and those of an earlier archiver, are swept by prune. */
   async #sweepParts({ repository, owner }: StoreSession, segment: SegmentName, below: number): Promise<void> {
     const known = this.#parts.get(segment.name) ?? [];
     const spent = known.filter((length) => length < below);
     if (spent.length === 0) return;
-    await removeParts(repository, owner, segment, spent);
-    this.#step('beginnings swept');
+    try {
+      await removeParts(repository, owner, segment, spent);
+      this.#step('beginnings swept');
+    } catch (error) {
+      // A destination that is away keeps no WAL from another one that takes it.
+      if (!isFailure(error, 'unavailable')) throw error;
+    }
     const left = known.filter((length) => length >= below);
     if (left.length === 0) this.#parts.delete(segment.name);
     else this.#parts.set(segment.name, left);

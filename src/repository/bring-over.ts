@@ -6,7 +6,10 @@ import { proven } from './copy-check.ts';
 import { copyClass, recordFolder } from './copy-order.ts';
 import { copyAppended, copyClaim, proveSame, type Sides } from './copy-taken.ts';
 import { doubledClass, isBefore } from './doubled-key.ts';
+import { highestGeneration } from './generations.ts';
+import { readGeneration } from './layout.ts';
 import { allPartsOf } from './rewraps.ts';
+import { compareEncrypted } from './stored-form.ts';
 
 /** What bringing over came to; `failures` are those that keep no other object from its turn. */
 export interface BroughtOver {
@@ -58,9 +61,9 @@ export async function bringOver(
   return run;
 }
 
-/** What is appended speaks of backups and WAL, and never the other way round. */
+/** What says which data counts comes before what makes it count; what is appended speaks of both, and never the other way round. */
 function rowsLast(a: string, b: string): number {
-  const rank = (key: string) => (copyClass(key) === 'appended' ? 1 : 0);
+  const rank = (key: string) => ['replaced', 'record', 'appended'].indexOf(copyClass(key));
   return rank(a) - rank(b) || (a < b ? -1 : 1);
 }
 
@@ -94,7 +97,7 @@ class BringRun implements BroughtOver {
   }
 
   async #copy(key: string): Promise<void> {
-    const { original, copy } = this.#sides;
+    const { original } = this.#sides;
     if (copyClass(key) === 'claim') {
       await copyClaim(this.#sides, key);
       return;
@@ -104,18 +107,42 @@ class BringRun implements BroughtOver {
       return;
     }
     const part = await this.#partOf(key);
+    const isNew = await this.#put(key, proven(await original.read(key), key, part));
+    if (doubledClass(key) === 'wal' && readGeneration(key) !== undefined) await this.#proveCounting(key, isNew);
+    else if (!isNew) await this.#proveTaken(key, key);
+  }
+
+  async #put(key: string, body: AsyncIterable<Uint8Array>): Promise<boolean> {
     try {
-      await copy.put(key, proven(await original.read(key), key, part));
+      await this.#sides.copy.put(key, body);
+      return true;
     } catch (error) {
-      if (!isFailure(error, 'conflict')) throw error;
-      await this.#proveTaken(key);
+      if (isFailure(error, 'conflict')) return false;
+      throw error;
     }
   }
 
-  /** What is gone by now says nothing of the other side: the entry stays, and the next time decides. */
-  async #proveTaken(key: string): Promise<void> {
+  /** A segment may lie there in a later generation, and this one's name be free: the one that counts has to hold the same. */
+  async #proveCounting(key: string, isNew: boolean): Promise<void> {
+    const { copy } = this.#sides;
+    const counting = (await highestGeneration(copy, key)) ?? key;
+    if (isNew && counting === key) return;
     try {
-      await proveSame(this.#sides, key);
+      await this.#proveTaken(key, counting);
+    } catch (error) {
+      if (isNew && isFailure(error, 'conflict')) await copy.remove(key);
+      throw error;
+    }
+    if (counting === key) return;
+    // Its seal is only the claim.
+    await compareEncrypted(await copy.get(counting), counting);
+    if (isNew) await copy.remove(key);
+  }
+
+  /** What is gone by now says nothing of the other side: the entry stays, and the next time decides. */
+  async #proveTaken(key: string, there: string): Promise<void> {
+    try {
+      await proveSame(this.#sides, key, there);
     } catch (error) {
       if (!isFailure(error, 'missing')) throw error;
       throw new Failure('unavailable', `${key} was removed while it was compared`, { cause: error });

@@ -26,16 +26,17 @@ const smallLimit = 1024 * 1024;
 
 /**
  * Fails with `conflict` unless an object of the copy is the one of the original: the same stored bytes, or where both say so
- * of themselves the same plain bytes (another level of compression makes other stored ones).
+ * of themselves the same plain bytes (another level of compression makes other stored ones). `there` is its key in the copy,
+ * where that is another one.
  */
-export async function proveSame({ original, copy }: ObjectSides, key: string): Promise<void> {
+export async function proveSame({ original, copy }: ObjectSides, key: string, there = key): Promise<void> {
   if (sealedName.test(key)) {
     const beginning = { start: 0, end: sealRoom };
     const one = await readObjectSeal(await original.read(key, beginning), key);
-    const other = await readObjectSeal(await copy.get(key, beginning), key);
+    const other = await readObjectSeal(await copy.get(there, beginning), there);
     if (isSameSeal(one, other)) return;
-  } else if (isSameSeal(await sealOf(await original.read(key)), await sealOf(await copy.get(key)))) return;
-  throw new Failure('conflict', `${copy.url}/${key} holds other bytes than ${original.storage.url}/${key}`, {
+  } else if (isSameSeal(await sealOf(await original.read(key)), await sealOf(await copy.get(there)))) return;
+  throw new Failure('conflict', `${copy.url}/${there} holds other bytes than ${original.storage.url}/${key}`, {
     hint: 'Two have written under one name: compare both before anything is removed. Nothing was overwritten.',
   });
 }

@@ -1,5 +1,5 @@
 import { ownerSchema } from '../core/incarnation.ts';
-import { isFailure, toFailure } from '../core/failure.ts';
+import { Failure, isFailure, toFailure } from '../core/failure.ts';
 import { within } from '../system/deadline.ts';
 import { parseJson } from '../system/files.ts';
 import type { Pace } from '../storage/pace.ts';
@@ -52,25 +52,14 @@ export class DoubledStorage implements Storage {
   }
 
   async get(key: string, range?: Range): Promise<AsyncIterable<Uint8Array>> {
-    const { folder, askMs } = this.#places;
     // Asked before the first is: what is brought over meanwhile is there by then.
-    const isLacking = doubledClass(key) === 'wal' && (await folder.entry('first', key)) !== undefined;
-    if ((await folder.away('first')) !== undefined) {
-      const found = await this.#fromSecond(key, range).catch(() => undefined); // Then the first is asked after all.
-      if (found !== undefined) return found;
-    }
+    const isLacking = doubledClass(key) === 'wal' && (await this.#places.folder.entry('first', key)) !== undefined;
+    const read = async (storage: Storage) => await storage.get(key, range);
     try {
-      return await within(askMs, `${this.url}/${key}`, (async () => await (await this.#first()).get(key, range))());
+      return await this.#places.askEither(key, async () => await read(await this.#first()), read);
     } catch (error) {
-      if (isFailure(error, 'missing')) {
-        if (!isLacking) throw error;
-        return await this.#fromSecond(key, range);
-      }
-      if (!isFailure(error, 'unavailable')) throw error;
-      const found = await this.#fromSecond(key, range).catch(() => undefined); // What the first said comes first.
-      if (found === undefined) throw error;
-      await this.#places.leaveAlone('first', error);
-      return found;
+      if (!isLacking || !isFailure(error, 'missing')) throw error;
+      return await this.#places.askSecond(key, read);
     }
   }
 
@@ -91,7 +80,20 @@ export class DoubledStorage implements Storage {
     yield* lacking.slice(at);
   }
 
-  async folders(prefix: string): Promise<readonly string[]> {
+  /** What is noted as lacking at the first is compared with what is there when it is brought over: until then the second may answer. */
+  async folders(prefix: string, of?: string): Promise<readonly string[]> {
+    if (of === undefined || (await this.#places.folder.entry('first', of)) === undefined) {
+      return await this.#folders(prefix);
+    }
+    const ofSecond = async (second: Storage) => {
+      const names = await second.folders(prefix);
+      if (names.includes(of.slice(prefix.length))) return names;
+      throw new Failure('missing', `${of} is not at ${second.url} any more`);
+    };
+    return await this.#places.askEither(prefix, async () => await this.#folders(prefix), ofSecond);
+  }
+
+  async #folders(prefix: string): Promise<readonly string[]> {
     const below = await this.#lackingBelow(prefix); // Before the first is asked, as in a listing.
     const lacking = below.map((key) => /^[^/]*\/?/.exec(key.slice(prefix.length))?.[0] ?? '');
     const names = await (await this.#first()).folders(prefix);
@@ -102,8 +104,12 @@ export class DoubledStorage implements Storage {
   async remove(key: string): Promise<void> {
     const { folder } = this.#places;
     if ((await folder.entry('first', key)) !== undefined) {
-      await (await this.#provenSecond()).remove(key);
+      await this.#places.askSecond(key, async (second) => {
+        await second.remove(key);
+      });
       await folder.drop('first', key);
+      // It lay at the second alone. What came to the first all the same is found by whoever stores or prunes there.
+      if ((await folder.away('first')) !== undefined) return;
     }
     await (await this.#first()).remove(key);
     await folder.drop('second', key);
@@ -135,20 +141,6 @@ export class DoubledStorage implements Storage {
 
   async #first(): Promise<Storage> {
     return await this.#places.first.storage();
-  }
-
-  async #provenSecond(): Promise<Storage> {
-    const { askMs, second } = this.#places;
-    try {
-      return await within(askMs, `the second destination ${second.url}`, this.#places.provenSecond());
-    } catch (error) {
-      throw ofSecond(error);
-    }
-  }
-
-  async #fromSecond(key: string, range: Range | undefined): Promise<AsyncIterable<Uint8Array>> {
-    const second = await this.#provenSecond();
-    return await within(this.#places.askMs, `${second.url}/${key}`, second.get(key, range));
   }
 
   async #lackingBelow(prefix: string): Promise<readonly string[]> {

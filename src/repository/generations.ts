@@ -3,6 +3,7 @@ import { sealedName } from './copy-check.ts';
 import { folderOf } from './copy-order.ts';
 import { generationName, layout, readGeneration } from './layout.ts';
 import type { Repository } from './repository.ts';
+import type { Storage } from '../storage/storage.ts';
 import { ageSuffix } from './stored-form.ts';
 
 /** Each attempt after the first one answers a sweep that went on in that very moment. */
@@ -16,7 +17,7 @@ const attempts = 5;
 export async function currentKey(repository: Repository, key: string): Promise<string | undefined> {
   let sweepsBefore = 0;
   for (;;) {
-    const found = (await generationsOf(repository, key))[0];
+    const found = await highestGeneration(repository.storage, key);
     if (found !== undefined) return found;
     // A listing in whose time the next generation came and the one before went may have seen neither.
     const sweeps = await countSweeps(repository, key);
@@ -25,11 +26,17 @@ export async function currentKey(repository: Repository, key: string): Promise<s
   }
 }
 
+/** The key of the highest generation of an encrypted object that a listing shows, by the key of any; `undefined` where it shows none. */
+export async function highestGeneration(storage: Storage, key: string): Promise<string | undefined> {
+  return (await generationsOf(storage, key))[0];
+}
+
 /** The keys of all generations of an encrypted object that a listing shows, the highest first. */
-async function generationsOf(repository: Repository, key: string): Promise<readonly string[]> {
+async function generationsOf(storage: Storage, key: string): Promise<readonly string[]> {
   const folder = folderOf(key);
-  const first = key.slice(folder.length);
-  const found = (await repository.storage.folders(folder)).flatMap((name) => readGeneration(name) ?? []);
+  const name = key.slice(folder.length);
+  const first = readGeneration(name)?.first ?? name;
+  const found = (await storage.folders(folder, key)).flatMap((each) => readGeneration(each) ?? []);
   return found
     .filter((each) => each.first === first)
     .sort((a, b) => b.number - a.number)
@@ -72,7 +79,7 @@ export async function openCurrent(
 
 /** Removes an encrypted object in every generation, the highest last: it is the one that counts. */
 export async function removeGenerations(repository: Repository, key: string): Promise<void> {
-  for (const each of (await generationsOf(repository, key)).toReversed()) await repository.storage.remove(each);
+  for (const each of (await generationsOf(repository.storage, key)).toReversed()) await repository.storage.remove(each);
 }
 
 /** An encrypted object with all generations that a listing shows of it, the highest first. */

@@ -106,6 +106,35 @@ export class TwoPlaces {
     return storage;
   }
 
+  /** What the second says, where it is this repository. */
+  async askSecond<T>(what: string, ask: (second: Storage) => Promise<T>): Promise<T> {
+    let second: Storage;
+    try {
+      second = await within(this.askMs, `the second destination ${this.second.url}`, this.provenSecond());
+    } catch (error) {
+      throw ofSecond(error);
+    }
+    return await within(this.askMs, `${second.url}/${what}`, ask(second));
+  }
+
+  /** What the first says, or while that can't be had the second. */
+  async askEither<T>(what: string, askFirst: () => Promise<T>, askSecond: (second: Storage) => Promise<T>): Promise<T> {
+    const fromSecond = async () => await this.askSecond(what, askSecond).catch(() => undefined);
+    if ((await this.folder.away('first')) !== undefined) {
+      const found = await fromSecond();
+      if (found !== undefined) return found; // Otherwise the first is asked after all.
+    }
+    try {
+      return await within(this.askMs, `${this.first.url}/${what}`, askFirst());
+    } catch (error) {
+      if (!isFailure(error, 'unavailable')) throw error;
+      const found = await fromSecond();
+      if (found === undefined) throw error; // What the first said comes first.
+      await this.leaveAlone('first', error);
+      return found;
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.first.close(), this.second.close()]);
   }

@@ -156,7 +156,8 @@ async function putOnce({ storage }: Repository, key: string, body: AsyncIterable
 
 /**
  * The key of the object that counts, after one was put or found under a key. That a key was free proves nothing where objects
- * are encrypted anew: the segment may be stored in a later generation, and this one's name free since.
+ * are encrypted anew: the segment may be stored in a later generation, and this one's name free since. While it lies
+ * at the second of two destinations only, and the first is away, the second says so: who brings it over asks again.
  */
 async function countingKey(repository: Repository, key: string): Promise<string> {
   if (!key.endsWith(ageSuffix)) return key;

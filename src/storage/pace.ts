@@ -56,7 +56,7 @@ export function withPace(storage: Storage, pace: Pace): Storage {
     },
     get: async (key, range) => await storage.get(key, range),
     list: (prefix) => storage.list(prefix),
-    folders: async (prefix) => await storage.folders(prefix),
+    folders: async (prefix, of) => await storage.folders(prefix, of),
     remove: async (key) => {
       await storage.remove(key);
     },

@@ -50,8 +50,12 @@ export interface Storage {
   /** Every object whose key begins with `prefix` (which ends with `/` or is empty), in the order of their keys' bytes. */
   list(prefix: string): AsyncIterable<StoredObject>;
 
-  /** The names of the next level below a prefix, folders with a slash at their end, in order: a listing that does not descend. */
-  folders(prefix: string): Promise<readonly string[]>;
+  /**
+   * The names of the next level below a prefix, folders with a slash at their end, in order: a listing that does not descend.
+   *
+   * `of` names an object there that the answer is wanted for: of two destinations the one that alone has it may give it.
+   */
+  folders(prefix: string, of?: string): Promise<readonly string[]>;
 
   /** Removes an object durably; succeeds when it is already gone. */
   remove(key: string): Promise<void>;

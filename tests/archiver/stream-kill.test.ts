@@ -9,6 +9,7 @@ import { listWal } from '../../src/repository/wal-store.ts';
 import { readArchiveState } from '../../src/system/archive-state.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import { removeStreamMarker } from '../../src/system/stream-marker.ts';
+import { faultyStorage } from '../doubles/faulty-storage.ts';
 import { mebibyte, testOwner } from '../setup/wal-unit.ts';
 import { until } from '../setup/wait.ts';
 import { withoutStep } from '../setup/without-step.ts';
@@ -132,6 +133,25 @@ test('the beginning of a segment is not stored before what was finished in betwe
   expect(await storedNames()).toEqual([name(7)]);
   await push.push(session);
   expect(await storedNames()).toEqual([name(7), name(8), expect.stringContaining(name(9))]);
+});
+
+test('a beginning that can’t be removed, because the destination that has it is away, holds back no segment', async () => {
+  at = await makeStreamUnit({ ...promoted, promotedAt: null });
+  const state = await at.server.state();
+  const path = (number: number, end = '') => join(at.folder, segmentName(1, number, mebibyte) + end);
+  await mkdir(at.folder, { recursive: true });
+  await writeFile(path(7, '.partial'), written(state, 1, 7).fill(0, mebibyte / 2));
+  const push = new StreamPush(at.folder, () => undefined);
+  const session = { repository: at.repository, owner: { ...testOwner, ...at.place }, level: 1, step: () => undefined };
+  await push.push(session);
+  expect(await storedNames()).toEqual([expect.stringMatching(/07\.\w+\.part$/)]);
+  await rename(path(7, '.partial'), path(7));
+  for (const number of [7, 8]) await writeFile(path(number), written(state, 1, number));
+  const away = faultyStorage(at.repository.storage, [{ on: 'remove', do: 'fail-before' }]);
+
+  await push.push({ ...session, repository: { ...at.repository, storage: away } });
+
+  expect(await storedNames()).toEqual(expect.arrayContaining([7, 8].map((each) => segmentName(1, each, mebibyte))));
 });
 
 async function storedNames(): Promise<readonly string[]> {

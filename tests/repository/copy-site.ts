@@ -9,7 +9,7 @@ import { storeObject, storeParts } from '../../src/repository/parts.ts';
 import { appendRecord } from '../../src/repository/records.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { bytesOf } from '../../src/repository/small-object.ts';
-import { storeWalInOnePass } from '../../src/repository/wal-store.ts';
+import { storeWalInOnePass, type ReadOnce, type Stored } from '../../src/repository/wal-store.ts';
 import { backup as built, segmentSize } from '../core/catalogue-builder.ts';
 import { noise } from '../storage/bytes.ts';
 
@@ -61,17 +61,36 @@ export async function storeSegments(
   { where = place, level = 1 }: { readonly where?: Place; readonly level?: number } = {},
 ): Promise<void> {
   for (let segment = first; segment <= last; segment += 1) {
-    const plain = Buffer.alloc(5000, `segment ${segment} `);
-    let at = 0;
-    const read = async (buffer: Uint8Array): Promise<number> => {
-      const chunk = plain.subarray(at, at + buffer.byteLength);
-      buffer.set(chunk);
-      at += chunk.byteLength;
-      return chunk.byteLength;
-    };
-    const name = parseWalName(segmentName(1, segment, segmentSize));
-    await storeWalInOnePass(repository, where, name, { read, length: plain.byteLength }, level);
+    await storeSegment(repository, segment, plainOf(segment), { where, level });
   }
+}
+
+/** What a segment holds in these tests. */
+export function plainOf(segment: number): Buffer {
+  return Buffer.alloc(5000, `segment ${segment} `);
+}
+
+/** Stores a segment of timeline 1 that holds this. */
+export async function storeSegment(
+  repository: Repository,
+  segment: number,
+  plain: Uint8Array,
+  { where = place, level = 1 }: { readonly where?: Place; readonly level?: number } = {},
+): Promise<Stored> {
+  const name = parseWalName(segmentName(1, segment, segmentSize));
+  return await storeWalInOnePass(repository, where, name, readOnce(plain), level);
+}
+
+/** Bytes in memory as a file that is read once. */
+export function readOnce(plain: Uint8Array): ReadOnce {
+  let at = 0;
+  const read = async (buffer: Uint8Array): Promise<number> => {
+    const chunk = plain.subarray(at, at + buffer.byteLength);
+    buffer.set(chunk);
+    at += chunk.byteLength;
+    return chunk.byteLength;
+  };
+  return { read, length: plain.byteLength };
 }
 
 /** Fills a repository with one of everything: what a copy takes along, and what it leaves. */

@@ -6,11 +6,15 @@ import type { Encryption } from '../../src/core/encryption.ts';
 import { bringOver } from '../../src/repository/bring-over.ts';
 import { copyRepository } from '../../src/repository/copy.ts';
 import { DoubledStorage } from '../../src/repository/doubled-storage.ts';
+import { planRewrap, runRewrap } from '../../src/jobs/rewrap.ts';
+import { ownScope } from '../../src/jobs/rewrap-plan.ts';
 import { createRepository, openRepository, type Repository } from '../../src/repository/repository.ts';
 import { LazyPlace, TwoPlaces } from '../../src/repository/second-place.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { LackingFolder } from '../../src/system/lacking.ts';
+import { fixedClock } from '../doubles/fixed-clock.ts';
 import { MemoryDestination } from '../doubles/memory-storage.ts';
+import { makeUnit } from '../jobs/prune-site.ts';
 import { atThree } from './memory-repository.ts';
 
 /** Two destinations in memory, the second of which is a whole copy of the first, and the folder of the unit that writes to both. */
@@ -25,6 +29,8 @@ export interface DoubledSite {
   open(between?: Between): Promise<Repository>;
   /** Brings over what either lacks, with nothing wrong but what is given. */
   settle(between?: Pick<Between, 'first' | 'second' | 'folder'>): Promise<void>;
+  /** Encrypts anew all that is stored, as its owner does; to other recipients than before, with what opens all of it. */
+  rewrap(encryption: Encryption, between?: Between): Promise<void>;
   destroy(): Promise<void>;
 }
 
@@ -35,6 +41,8 @@ interface Between {
   readonly stallMs?: number;
   /** The unit's notes as this process sees them. */
   readonly folder?: LackingFolder;
+  /** Other keys than the site's. */
+  readonly encryption?: Encryption;
 }
 
 const nobodyWaits = { signal: new AbortController().signal, isEnough: () => false };
@@ -45,6 +53,16 @@ export async function makeDoubledSite(encryption?: Encryption): Promise<DoubledS
   const folder = new LackingFolder(path);
   const { repository } = await createRepository(first.open(), atThree, encryption);
   const { id } = repository.record;
+  const open: DoubledSite['open'] = async (between = {}) => {
+    const { first: one = same, second: other = same, stallMs = 1000, folder: notes = folder } = between;
+    const places = new TwoPlaces(
+      new LazyPlace('memory://first', async () => one(first.open())),
+      new LazyPlace('memory://second', async () => other(second.open())),
+      notes,
+      stallMs,
+    );
+    return await openRepository(new DoubledStorage(places, { stallMs }), id, between.encryption ?? encryption);
+  };
   const fill = async () => {
     await copyRepository(
       { original: repository, copy: second.open() },
@@ -60,15 +78,7 @@ export async function makeDoubledSite(encryption?: Encryption): Promise<DoubledS
     folder,
     path,
     id,
-    open: async ({ first: one = same, second: other = same, stallMs = 1000, folder: notes = folder } = {}) => {
-      const places = new TwoPlaces(
-        new LazyPlace('memory://first', async () => one(first.open())),
-        new LazyPlace('memory://second', async () => other(second.open())),
-        notes,
-        stallMs,
-      );
-      return await openRepository(new DoubledStorage(places, { stallMs }), id, encryption);
-    },
+    open,
     settle: async ({ first: one = same, second: other = same, folder: notes = folder } = {}) => {
       const original = await openRepository(one(first.open()), id, encryption);
       const copy = await openRepository(other(second.open()), id, encryption);
@@ -78,6 +88,15 @@ export async function makeDoubledSite(encryption?: Encryption): Promise<DoubledS
       await notes.clearAway('second');
       const [failure] = [...there.failures, ...back.failures];
       if (failure !== undefined) throw failure;
+    },
+    rewrap: async (keys, between) => {
+      const scope = { model: 'm', application: 'a', unit: 'u/0' };
+      const unit = await makeUnit(path, 'unit', 'owner');
+      const repository = await open({ ...between, encryption: keys });
+      const settings = { uploadBytesPerSecond: undefined };
+      const context = { unit, repository, settings, clock: fixedClock(atThree), progress: () => undefined };
+      const own = await ownScope(unit, repository, scope);
+      await runRewrap(context, own, (await planRewrap(context, own)).id);
     },
     destroy: async () => {
       await rm(path, { recursive: true, force: true });

@@ -7,7 +7,6 @@ import { appendRecord } from '../../src/repository/records.ts';
 import { bytesOf } from '../../src/repository/small-object.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { faultyStorage, type Fault } from '../doubles/faulty-storage.ts';
-import { encryptionFor, newAgeKey } from '../setup/age.ts';
 import { all, bytes } from '../storage/bytes.ts';
 import { claim, place, storeSegments, storeWholeBackup, systemIdentifier } from './copy-site.ts';
 import { makeDoubledSite, type DoubledSite } from './doubled-site.ts';
@@ -196,6 +195,10 @@ describe('while the first is away', () => {
     await expect(storage.get(segment(9))).rejects.toMatchObject({ kind: 'unavailable' });
     await expect(all(storage.list(''))).rejects.toMatchObject({ kind: 'unavailable' });
     await expect(storage.folders('')).rejects.toMatchObject({ kind: 'unavailable' });
+    // Of what the second has lost it says nothing either.
+    await site.folder.add('first', segment(9), { sizeBytes: 1, lies: 'memory://second' });
+    const beside = segment(9).replace(/[^/]*$/, '');
+    await expect(storage.folders(beside, segment(9))).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
   test('claims, records and backups need it', async () => {
@@ -269,30 +272,5 @@ describe('claims', () => {
     expect(await site.folder.away('second')).toMatchObject({ kind: 'refused' });
     expect(keysOf(site.second)).toEqual(['README.txt', 'repository.json']);
     expect(await site.folder.keys('second')).toContain(segment(1));
-  });
-});
-
-describe('in an encrypted repository', () => {
-  test('what is stored while the second is away comes there as it is stored, and WAL waits while the first is', async () => {
-    await site.destroy();
-    site = await makeDoubledSite(encryptionFor([newAgeKey()]));
-    const repository = await site.open();
-    await claim(repository, 1, 'owner');
-    await storeSegments(repository, 1, 1);
-    const apart = await site.open({ second: faulty(...away) });
-    await storeSegments(apart, 2, 3);
-    await storeWholeBackup(apart, { daysAgo: 1, segment: 2 });
-    expect(site.second.objects.has(`${segment(2)}.age`)).toBe(false);
-
-    await site.settle();
-    expect(keysOf(site.second)).toEqual(keysOf(site.first));
-    for (const [key, bytesThere] of site.second.objects) expect(bytesThere, key).toEqual(site.first.objects.get(key));
-
-    // Which generation of a segment counts only the first can say.
-    const alone = await site.open({ first: faulty(...away) });
-    await expect(storeSegments(alone, 4, 4)).rejects.toMatchObject({ kind: 'unavailable' });
-    await storeSegments(await site.open(), 4, 4);
-    await site.settle();
-    expect(keysOf(site.second)).toEqual(keysOf(site.first));
   });
 });

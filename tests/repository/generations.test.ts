@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseWalName, segmentName } from '../../src/core/wal-name.ts';
 import { findWal } from '../../src/archiver/find-wal.ts';
 import { missingSegments } from '../../src/jobs/wal-arrival.ts';
+import { highestGeneration } from '../../src/repository/generations.ts';
 import { generationName, layout, readGeneration, walNameOfKey } from '../../src/repository/layout.ts';
 import { listIncarnations } from '../../src/repository/incarnations.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
@@ -77,6 +78,7 @@ test('a listing names a WAL file once, in whichever generations it is there', as
 
   expect(generations()).toHaveLength(2);
   expect(walNameOfKey(generations()[0] ?? '')).toBe(name.name);
+  for (const key of generations()) expect(await highestGeneration(storage, key)).toBe(first.replace('.age', '.2.age'));
   expect(await all(listWal(site.memory.repository, place))).toEqual(names);
 });
 
