@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { archiveLimitMs } from '../../src/archiver/archive-wal.ts';
 import { segmentName } from '../../src/core/wal-name.ts';
 import { listWal, readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import type { StartDestinations } from '../setup/destinations.ts';
@@ -32,6 +33,8 @@ interface KillStory {
   readonly storedUnsaid: number;
   /** Temporary files or begun uploads that killed calls left at the destination. */
   readonly rests: number;
+  /** How long the slowest of the calls went on after its front was killed. */
+  readonly slowestMs: number;
 }
 
 /**
@@ -47,7 +50,7 @@ async function killArchiveWal(
   const random = randomFrom(seed);
   const destinations = await start();
   const at = await makeWalUnit(await destinations.add());
-  let [killed, storedUnsaid] = [0, 0];
+  let [killed, storedUnsaid, slowestMs] = [0, 0, 0];
   try {
     let fullMs = 300;
     for (let round = 0; round < rounds; round += 1) {
@@ -57,7 +60,7 @@ async function killArchiveWal(
       const victim = victims[Math.floor(random() * victims.length)] ?? 'front';
       const isKilled = await archiveAndKill(runtime, at, file, victim, random() * fullMs * 1.2);
       if (isKilled) killed += 1;
-      await orphansHaveEnded(runtime);
+      slowestMs = Math.max(slowestMs, Math.round(await orphansHaveEnded(runtime)));
       if (await isWhole(at, file.name, bytes, what)) storedUnsaid += isKilled ? 1 : 0;
       const began = performance.now();
       const { exitCode, stderr } = await archive(runtime, at, file);
@@ -69,7 +72,7 @@ async function killArchiveWal(
     const stored = await storedNames(at);
     if (stored.length !== rounds) throw new Error(`seed ${seed}: ${stored.length} of ${rounds} are stored`);
     const rests = await at.repository.storage.sweep('', new Date(Date.now() + 60_000));
-    return { seed, killed, storedUnsaid, rests };
+    return { seed, killed, storedUnsaid, rests, slowestMs };
   } finally {
     await at.remove();
     await destinations.stop();
@@ -119,10 +122,12 @@ function kill(pid: number): void {
   }
 }
 
-async function orphansHaveEnded(runtime: string): Promise<void> {
+/** Gives back the milliseconds that it took. A call may wait for its destination as long as its own limit says, and no longer. */
+async function orphansHaveEnded(runtime: string): Promise<number> {
   const node = `${join(runtime, 'bin')}/../lib/archive-wal.js`;
-  for (let tries = 0; tries < 200; tries += 1) {
-    if ((await execa('pgrep', ['-f', node], { reject: false })).exitCode === 1) return;
+  const began = performance.now();
+  while (performance.now() - began < archiveLimitMs + 30_000) {
+    if ((await execa('pgrep', ['-f', node], { reject: false })).exitCode === 1) return performance.now() - began;
     await sleep(20);
   }
   throw new Error('a call whose front was killed does not end');
