@@ -75,6 +75,8 @@ export interface HealthFacts {
   readonly stream: StreamFact | undefined;
   /** `undefined` where there is none, and nothing is left of one. */
   readonly second?: SecondFact | undefined;
+  /** Prunes that do nothing before a person has looked at what they would delete. */
+  readonly waitingPrunes?: readonly Trouble[] | undefined;
   readonly archiveFailure: (Trouble & { readonly since: Date; readonly name: string }) | undefined;
   readonly restore: string | undefined;
   readonly backups: { readonly complete: number; readonly newest: Date | undefined } | undefined;

@@ -41,6 +41,7 @@ export function findings(facts: HealthFacts): readonly Finding[] {
     ...aboutServer(facts),
     ...aboutArchiving(facts),
     ...aboutBackups(facts),
+    ...aboutPrunes(facts),
     ...aboutWindow(facts),
     ...aboutLine(facts),
     ...aboutSecond(label, facts.second, facts.now),
@@ -217,6 +218,11 @@ function aboutBackups(facts: HealthFacts): readonly Finding[] {
     );
   }
   return said;
+}
+
+/** Nothing is lost meanwhile, but room. */
+function aboutPrunes({ label, waitingPrunes = [] }: HealthFacts): readonly Finding[] {
+  return waitingPrunes.flatMap(({ message, hint }) => say('attention', `${label}: ${message}`, hint));
 }
 
 /** What is lost is said by `aboutBackups` once it is recorded. */

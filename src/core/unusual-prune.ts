@@ -1,3 +1,4 @@
+import type { Trouble } from './health-facts.ts';
 import type { JournalRecord } from './journal-record.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention-plan.ts';
 
@@ -29,6 +30,26 @@ export function whyUnusual(
   ).length;
   const usual = Math.max(1, backups) + 1;
   return condemned > usual ? `${condemned} backups would be deleted, usual would be at most ${usual}` : undefined;
+}
+
+/** Tells whether a job was about the second destination. */
+export function isOfSecond({ about }: Pick<JournalRecord, 'about'>): boolean {
+  return about['destination'] === 'second';
+}
+
+/** The prunes that wait for a person, at the destination and where there is one at the second; one that ran since answers it. */
+export function waitingPrunes(journal: readonly JournalRecord[], hasSecond: boolean): readonly Trouble[] {
+  const telling = journal.filter(
+    ({ kind, outcome, about }) => kind === 'prune' && (outcome === 'succeeded' || about['waits'] !== undefined),
+  );
+  const newest = [
+    telling.findLast((each) => !isOfSecond(each)),
+    hasSecond ? telling.findLast((each) => isOfSecond(each)) : undefined,
+  ];
+  return newest.flatMap((each) => {
+    const failure = each?.failure ?? null;
+    return failure === null ? [] : [{ ...failure, hint: failure.hint ?? undefined }];
+  });
 }
 
 function whatWasLowered(before: JournalRecord['numbers'], { count, days }: RetentionPolicy): string | undefined {

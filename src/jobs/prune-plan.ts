@@ -68,7 +68,7 @@ export async function makePrunePlan(context: PruneContext): Promise<PrunePlan> {
       settings.backupSchedule === undefined ? undefined : lastScheduled(settings.backupSchedule, host, hostZone),
   });
   const { systemIdentifier, ownerId } = state;
-  return { id: planId(repository, systemIdentifier, retention), systemIdentifier, ownerId, policy, retention };
+  return { id: planId(context, systemIdentifier, retention), systemIdentifier, ownerId, policy, retention };
 }
 
 /** This unit's owner state, as the repository confirms it. */
@@ -93,9 +93,11 @@ async function ownIncarnations(repository: Repository, state: OwnerState): Promi
   return incarnations.filter(({ owner }) => owner.ownerId === state.ownerId);
 }
 
-function planId({ record }: Repository, systemIdentifier: string, plan: RetentionPlan): string {
+function planId({ repository, isSecond = false }: PruneContext, systemIdentifier: string, plan: RetentionPlan): string {
   const decisions = [
-    record.id,
+    repository.record.id,
+    // What is confirmed for the one is never done at the other.
+    ...(isSecond ? ['second'] : []),
     systemIdentifier,
     plan.delete.map(({ incarnation, backup }) => [incarnation, backup.id]),
     plan.unfinished.sweep.map(({ incarnation, id }) => [incarnation, id]),

@@ -1,7 +1,7 @@
 import { Failure } from '../core/failure.ts';
 import { jobBegins, jobFailed, jobId, jobSucceeded, type JournalRecord } from '../core/journal-record.ts';
 import type { UnfinishedDecision, WalDecision } from '../core/retention-plan.ts';
-import { policyNumbers, whyUnusual } from '../core/unusual-prune.ts';
+import { isOfSecond, policyNumbers, whyUnusual } from '../core/unusual-prune.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { proveOwnership } from '../repository/ownership.ts';
 import { randomName } from '../system/files.ts';
@@ -45,8 +45,9 @@ export async function prune(context: PruneContext, request: PruneRequest): Promi
     const about: JournalRecord['about'] = context.isSecond === true ? { destination: 'second' } : {};
     const begins = jobBegins({ id: jobId('prune', startedAt, randomName(3)), kind: 'prune', trigger, startedAt });
     const begun = { ...begins, about };
-    const plan = await journaled(context, begun, async () => await decide(context, request));
+    const plan = await journaled(context, begun, async () => await decide(context));
     if (request.by === 'person' && plan.id !== request.confirm) return { is: 'changed', plan };
+    if (request.by === 'schedule') await waitIfUnusual(context, begun, plan);
     await appendJournal(context.unit, begun);
     const pruned = await journaled(context, begun, async () => await carryOut(context, plan));
     await appendJournal(
@@ -73,7 +74,7 @@ async function journaled<T>({ unit, clock }: PruneContext, begun: JournalRecord,
 }
 
 /** Makes the plan anew and fails with `refused` where it may not run. */
-async function decide(context: PruneContext, request: PruneRequest): Promise<PrunePlan> {
+async function decide(context: PruneContext): Promise<PrunePlan> {
   const plan = await makePrunePlan(context);
   const { refusals } = plan.retention;
   if (refusals.length > 0) {
@@ -81,19 +82,25 @@ async function decide(context: PruneContext, request: PruneRequest): Promise<Pru
       hint: 'Look at landscape-backup status; nothing was deleted, and nothing will be until this is mended.',
     });
   }
-  if (request.by === 'person') return plan;
+  return plan;
+}
+
+/** Fails with `refused` where the plan is far from the usual; the journal says which one waits, for the status to tell. */
+async function waitIfUnusual(context: PruneContext, begun: JournalRecord, plan: PrunePlan): Promise<void> {
   const unusual = whyUnusual(plan.retention, plan.policy, await ownJournal(context));
-  if (unusual === undefined) return plan;
-  throw new Failure('refused', `the prune waits for a person: ${unusual}`, {
+  if (unusual === undefined) return;
+  const where = context.isSecond === true ? 'the prune of the second destination' : 'the prune';
+  const failure = new Failure('refused', `${where} waits for a person: ${unusual}`, {
     hint: `Look at landscape-backup prune; if it is right: landscape-backup prune --confirm=${plan.id}`,
   });
+  const waits = { ...begun, about: { ...begun.about, waits: plan.id } };
+  await appendJournal(context.unit, jobFailed(waits, context.clock.now(), failure));
+  throw failure;
 }
 
 /** What was pruned at the other destination says nothing of this one. */
 async function ownJournal({ unit, isSecond = false }: PruneContext): Promise<readonly JournalRecord[]> {
-  const isOther = ({ kind, about }: JournalRecord) =>
-    kind === 'prune' && (about['destination'] === 'second') !== isSecond;
-  return (await readJournal(unit)).filter((record) => !isOther(record));
+  return (await readJournal(unit)).filter((record) => record.kind !== 'prune' || isOfSecond(record) === isSecond);
 }
 
 async function carryOut(context: PruneContext, plan: PrunePlan): Promise<Pruned> {

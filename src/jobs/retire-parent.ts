@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lastSignOfLife } from '../core/backup-list.ts';
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { Failure } from '../core/failure.ts';
-import { jobBegins, jobFailed, jobId, jobSucceeded } from '../core/journal-record.ts';
+import { jobBegins, jobFailed, jobId, jobSucceeded, type JournalRecord } from '../core/journal-record.ts';
 import { planIdOf } from '../core/plan-id.ts';
 import { whyNotRetire } from '../core/retire.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
@@ -27,7 +27,7 @@ export interface RetirePlan {
   readonly bytes: number;
 }
 
-type RetireContext = Pick<PruneContext, 'unit' | 'repository' | 'settings' | 'clock'>;
+type RetireContext = Pick<PruneContext, 'unit' | 'repository' | 'isSecond' | 'settings' | 'clock'>;
 
 /**
  * Plans to retire the parent of this unit's incarnation: to delete all it holds but the record of who owned it.
@@ -42,6 +42,8 @@ export async function planRetirement(context: RetireContext): Promise<RetirePlan
   }
   const digest = JSON.stringify([
     context.repository.record.id,
+    // What is confirmed for the one is never done at the other.
+    ...(context.isSecond === true ? ['second'] : []),
     place,
     objects.map(({ key, sizeBytes }) => [key, sizeBytes]),
   ]);
@@ -70,7 +72,8 @@ export async function retireParent(context: RetireContext, confirm: string): Pro
     if (plan.id !== confirm) return undefined;
     const startedAt = context.clock.now();
     const id = jobId('retire', startedAt, randomName(3));
-    const begun = jobBegins({ id, kind: 'retire', trigger: 'person', startedAt });
+    const about: JournalRecord['about'] = context.isSecond === true ? { destination: 'second' } : {};
+    const begun = { ...jobBegins({ id, kind: 'retire', trigger: 'person', startedAt }), about };
     await appendJournal(context.unit, begun);
     try {
       await carryOut(context, plan);
@@ -79,7 +82,8 @@ export async function retireParent(context: RetireContext, confirm: string): Pro
       throw error;
     }
     const numbers = { objects: plan.objects, bytes: plan.bytes };
-    await appendJournal(context.unit, jobSucceeded(begun, context.clock.now(), { numbers, about: { plan: plan.id } }));
+    const done = { numbers, about: { ...about, plan: plan.id } };
+    await appendJournal(context.unit, jobSucceeded(begun, context.clock.now(), done));
     return plan;
   } finally {
     await lock.release();

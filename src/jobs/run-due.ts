@@ -3,6 +3,7 @@ import { isFailure, toFailure, type Failure } from '../core/failure.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
 import type { JournalRecord } from '../core/journal-record.ts';
 import type { Settings } from '../core/settings.ts';
+import { isOfSecond } from '../core/unusual-prune.ts';
 import { readBackups, readMarks } from '../repository/catalogue.ts';
 import { listIncarnations } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -109,7 +110,7 @@ async function readFacts(context: RunDueContext): Promise<DueFacts> {
       .at(-1),
     needed,
     // A prune of the second destination follows that of the first, and is no answer to whether that is due.
-    journal: (await readJournal(unit)).filter(({ about }) => about['destination'] !== 'second'),
+    journal: (await readJournal(unit)).filter((record) => !isOfSecond(record)),
     witnessSampledAt: sample?.sampledAt,
     isWitnessPending: (sample?.pending ?? null) !== null,
   };

@@ -20,6 +20,9 @@ export interface SecondContext extends Pick<JobContext, 'home' | 'unit' | 'setti
   readonly signal: AbortSignal;
 }
 
+/** What looking at it takes. */
+export type SecondPlace = Omit<SecondContext, 'signal'>;
+
 /** What a call came to. */
 export type KeptSecond =
   /** There is none, or another call is at it. */
@@ -200,12 +203,12 @@ async function openSecond(context: SecondContext, places: TwoPlaces, original: R
   });
 }
 
-async function openFirst(context: SecondContext, places: TwoPlaces): Promise<Repository> {
+async function openFirst(context: SecondPlace, places: TwoPlaces): Promise<Repository> {
   const storage = await places.first.storage();
   return await openRepository(storage, await expectedRepository(context), context.settings.encryption);
 }
 
-async function withPlaces<T>(context: SecondContext, work: (places: TwoPlaces) => Promise<T>): Promise<T> {
+async function withPlaces<T>(context: SecondPlace, work: (places: TwoPlaces) => Promise<T>): Promise<T> {
   const { second } = context.settings;
   if (second === undefined) throw new Failure('internal', 'there is no second destination');
   const places = twoPlaces({ ...destinationsAt(context), second });
@@ -224,7 +227,7 @@ async function dropSecond(folder: LackingFolder): Promise<KeptSecond> {
 
 /** Opens the repository at the second destination, where it has all that the first had; `undefined` where it has not. */
 export async function withWholeSecond<T>(
-  context: SecondContext,
+  context: SecondPlace,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T | undefined> {
   if (context.settings.second === undefined) return undefined;
@@ -238,13 +241,13 @@ export async function withWholeSecond<T>(
 
 /** Opens the repository at the second destination alone: for a restore, while the first can't be had. */
 export async function withSecondAlone<T>(
-  context: SecondContext,
+  context: SecondPlace,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
   return await withPlaces(context, async (places) => await work(await openAlone(context, places)));
 }
 
-async function openAlone({ settings, unit }: SecondContext, places: TwoPlaces): Promise<Repository> {
+async function openAlone({ settings, unit }: SecondPlace, places: TwoPlaces): Promise<Repository> {
   try {
     const storage = await within(reachMs, places.second.url, places.second.storage());
     return await openRepository(storage, await expectedRepository({ settings, unit }), settings.encryption);

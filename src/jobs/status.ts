@@ -7,6 +7,7 @@ import { stillNeeded } from '../core/needed-backup.ts';
 import { pointWindows } from '../core/point-window.ts';
 import { ownerText } from '../core/incarnation.ts';
 import { lastScheduled, nextScheduled } from '../core/schedule.ts';
+import { waitingPrunes } from '../core/unusual-prune.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import { withConnection } from '../postgres/query.ts';
 import { isInRecovery, readServerFacts } from '../postgres/server-facts.ts';
@@ -57,6 +58,7 @@ export async function readHealthFacts(
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds,
     isRunning: cluster.running,
     second: await readSecondFact(context),
+    waitingPrunes: waitingPrunes(await readJournal(unit), settings.second !== undefined),
     restore: restore !== undefined && isUnderWay(restore) ? `plan ${restore.planId}, ${restore.stage}` : undefined,
     archiveFailure: state?.state === 'failing' ? { ...state, hint: state.hint ?? undefined } : undefined,
     nextBackup: schedule === undefined ? undefined : nextScheduled(schedule, now, zone),
