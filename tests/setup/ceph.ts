@@ -20,6 +20,9 @@ export interface Ceph {
   access(more?: Readonly<Record<string, string>>, port?: number): S3Access;
   /** Runs an administrator's program on it. */
   admin(...args: readonly string[]): Promise<string>;
+  /** Stops the gateway; `resume` starts it again at the same port. */
+  halt(): Promise<void>;
+  resume(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -42,13 +45,17 @@ export async function startCeph(): Promise<Ceph> {
   const running: { kill: () => void; ended: Promise<unknown> }[] = [];
   const start = (program: string, ...args: readonly string[]) => {
     const child = execa(program, [...args, '-f'], { env, cwd: root, reject: false, stdio: 'ignore', cleanup: true });
-    running.push({ kill: () => child.kill('SIGKILL'), ended: child });
+    const started = { kill: () => child.kill('SIGKILL'), ended: child };
+    running.push(started);
+    return started;
   };
+  const startGateway = () => start('radosgw', '-n', 'client.rgw');
   const stop = async () => {
     for (const each of running.toReversed()) each.kill();
     await Promise.all(running.map(({ ended }) => ended));
     await rm(root, { recursive: true, force: true });
   };
+  let gateway: ReturnType<typeof start> | undefined;
   try {
     await run('ceph-authtool', '--create-keyring', 'keyring');
     for (const name of daemons) {
@@ -62,7 +69,7 @@ export async function startCeph(): Promise<Ceph> {
     await run('ceph', 'osd', 'create');
     await run('ceph-osd', '-i', '0', '--mkfs');
     start('ceph-osd', '-i', '0');
-    start('radosgw', '-n', 'client.rgw');
+    gateway = startGateway();
     const keys = [`--access-key=${accessKey}`, `--secret=${secretKey}`];
     await run('radosgw-admin', 'user', 'create', '--uid=test', '--display-name=test', ...keys);
     await acceptsConnections(port, 60);
@@ -82,6 +89,14 @@ export async function startCeph(): Promise<Ceph> {
     access: (more = {}, through = port) =>
       parseSettings({ ...options, 's3-endpoint': `http://127.0.0.1:${through}`, ...more }).access.s3,
     admin: async (program, ...args) => await run(program ?? 'ceph', ...args),
+    halt: async () => {
+      gateway?.kill();
+      await gateway?.ended;
+    },
+    resume: async () => {
+      gateway = startGateway();
+      await acceptsConnections(port, 60);
+    },
     stop,
   };
 }

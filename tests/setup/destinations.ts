@@ -21,6 +21,8 @@ export interface Destinations {
   readonly name: string;
   /** Where its server listens on loopback; the disk has none. */
   readonly port: number | undefined;
+  /** Stops the server, and starts it again as it was; a disk has none. */
+  readonly server: { halt(): Promise<void>; resume(): Promise<void> } | undefined;
   /** An empty one more, reached through a proxy where a port is given. */
   add(through?: number): Promise<DestinationOptions>;
   stop(): Promise<void>;
@@ -35,6 +37,7 @@ export const onDisk: StartDestinations = async () => {
   return {
     name: 'a directory',
     port: undefined,
+    server: undefined,
     add: async () => {
       const path = await mkdtemp(join(root, 'at-'));
       await chmod(path, 0o2770);
@@ -53,6 +56,7 @@ export const onSftp: StartDestinations = async () => {
   return {
     name: 'an SFTP server',
     port: server.port,
+    server,
     add: async (through) => {
       const path = join(server.folder, `at-${(made += 1)}`);
       await mkdir(path);
@@ -71,6 +75,7 @@ export const onS3: StartDestinations = async () => {
   return {
     name: "Ceph's S3 gateway",
     port: ceph.port,
+    server: ceph,
     add: async (through = ceph.port) => ({
       destination: `s3://backups/at-${(made += 1)}`,
       ...ceph.options,

@@ -27,6 +27,9 @@ export interface Sshd {
   options(path: string, port?: number): Readonly<Record<string, string>>;
   /** Makes a folder that was made on this machine the user's. */
   own(path: string): Promise<void>;
+  /** Stops it with all its sessions; `resume` starts it again at the same port. */
+  halt(): Promise<void>;
+  resume(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,17 +51,22 @@ export async function startSshd(options: { readonly denied?: string } = {}): Pro
   const become = process.getuid?.() === 0 ? ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups'] : [];
   if (become.length > 0) await execa('chown', ['-R', `${user}:`, root]);
   const [first = program, ...rest] = [...become, ...command];
+  const run = async (port: number) => {
+    const server = execa(first, rest, { reject: false, stdio: 'ignore', cwd: '/', cleanup: true });
+    const isUp = await Promise.race([acceptsConnections(port).then(() => true), server.then(() => false)]);
+    return isUp ? { server } : undefined; // By itself it would be waited for.
+  };
   const begin = async (attempt: number) => {
     const port = await freePort();
     await writeFile(join(root, 'sshd_config'), configuration(root, port, options.denied), { mode: 0o644 });
-    const server = execa(first, rest, { reject: false, stdio: 'ignore', cwd: '/', cleanup: true });
-    const isUp = await Promise.race([acceptsConnections(port).then(() => true), server.then(() => false)]);
-    if (isUp) return { port, server };
+    const running = await run(port);
+    if (running !== undefined) return { port, running };
     // Somebody on this busy machine has taken the port in between.
     if (attempt === 5) throw new Error(`${program} ends at once, five times, last at port ${port}`);
     return await begin(attempt + 1);
   };
-  const { port, server } = await begin(1);
+  const { port, ...begun } = await begin(1);
+  let running: typeof begun.running | undefined = begun.running;
   return {
     port,
     hostKey: host.public,
@@ -75,12 +83,39 @@ export async function startSshd(options: { readonly denied?: string } = {}): Pro
     own: async (path) => {
       await execa('chown', ['-R', `${user}:`, path]);
     },
+    halt: async () => {
+      const sessions = await processesBelow(running?.server.pid);
+      running?.server.kill('SIGKILL');
+      await running?.server;
+      for (const each of sessions) killIfThere(each);
+    },
+    resume: async () => {
+      running = await run(port);
+      if (running === undefined) throw new Error(`${program} does not start again at port ${port}`);
+    },
     stop: async () => {
-      server.kill('SIGTERM');
-      await server;
+      running?.server.kill('SIGTERM');
+      await running?.server;
       await rm(root, { recursive: true, force: true });
     },
   };
+}
+
+/** All that a process has started, and what that has. */
+async function processesBelow(pid: number | undefined): Promise<readonly number[]> {
+  if (pid === undefined) return [];
+  const { stdout } = await execa('pgrep', ['-P', String(pid)], { reject: false });
+  const children = stdout.split('\n').filter(Boolean).map(Number);
+  const below = await Promise.all(children.map(processesBelow));
+  return [...children, ...below.flat()];
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended with its parent.
+  }
 }
 
 /** A new key pair in OpenSSH's format. */
