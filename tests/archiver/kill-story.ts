@@ -60,7 +60,7 @@ async function killArchiveWal(
       const victim = victims[Math.floor(random() * victims.length)] ?? 'front';
       const isKilled = await archiveAndKill(runtime, at, file, victim, random() * fullMs * 1.2);
       if (isKilled) killed += 1;
-      slowestMs = Math.max(slowestMs, Math.round(await orphansHaveEnded(runtime)));
+      slowestMs = Math.max(slowestMs, Math.round(await orphansHaveEnded(runtime, at)));
       if (await isWhole(at, file.name, bytes, what)) storedUnsaid += isKilled ? 1 : 0;
       const began = performance.now();
       const { exitCode, stderr } = await archive(runtime, at, file);
@@ -123,11 +123,12 @@ function kill(pid: number): void {
 }
 
 /** Gives back the milliseconds that it took. A call may wait for its destination as long as its own limit says, and no longer. */
-async function orphansHaveEnded(runtime: string): Promise<number> {
-  const node = `${join(runtime, 'bin')}/../lib/archive-wal.js`;
+async function orphansHaveEnded(runtime: string, { unit }: WalUnit): Promise<number> {
+  // Of this unit: other tests run the same program.
+  const call = `${join(runtime, 'bin')}/../lib/archive-wal.js ${unit.path}`;
   const began = performance.now();
   while (performance.now() - began < archiveLimitMs + 30_000) {
-    if ((await execa('pgrep', ['-f', node], { reject: false })).exitCode === 1) return performance.now() - began;
+    if ((await execa('pgrep', ['-f', call], { reject: false })).exitCode === 1) return performance.now() - began;
     await sleep(20);
   }
   throw new Error('a call whose front was killed does not end');
