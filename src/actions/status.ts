@@ -14,8 +14,9 @@ export const status: Action = {
     const turn = restoreTurnOf(snapshot);
     const said = statusOf({ snapshot, settings, turn });
     const to = addresseeOf(snapshot);
-    const { cluster, jobs } = snapshot.local;
-    const details = (cluster?.health?.details ?? []).map(
+    const { cluster, landscape, jobs } = snapshot.local;
+    const files = landscape?.files.second ?? [];
+    const details = [...(cluster?.health?.details ?? []), ...files].map(
       ({ level, text, next }) => `${level}: ${text}${next === null ? '' : `\n  next: ${inJujuWords(next, to)}`}`,
     );
     const running = jobs
@@ -29,6 +30,7 @@ export const status: Action = {
         health: cluster?.health ?? null,
         lag: cluster?.lag ?? null,
         wal: cluster?.wal ?? null,
+        ...(landscape === undefined ? {} : { files: { second: files } }),
         restore: turn === undefined ? null : { planId: turn.intent.planId, kind: turn.intent.kind, step: turn.step },
         jobs: jobs.map(({ id, verb, state }) => ({ id, verb, state })),
       },

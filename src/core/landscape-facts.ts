@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { instantSchema } from './backup.ts';
+import { levels } from './health-facts.ts';
 import { publishedLandscapeSchema } from './site.ts';
 
 const troubleSchema = z.object({ message: z.string(), hint: z.string().nullable() });
@@ -13,6 +14,8 @@ const filesStatusSchema = z.object({
   /** Required paths that were not there. */
   missing: z.array(z.string()),
   failure: troubleSchema.nullable(),
+  /** What is to be said of the second destination: that it is away, or lacks something of this unit's. */
+  second: z.array(z.object({ level: z.enum(levels), text: z.string(), next: z.string().nullable() })),
 });
 export type FilesStatus = z.infer<typeof filesStatusSchema>;
 

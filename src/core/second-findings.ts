@@ -24,10 +24,22 @@ function levelSince(since: Date | undefined, now: Date): Level {
   return ms >= attentionMs ? 'attention' : 'ok';
 }
 
+/** What differs between the unit that fills the second, and one that only stores there. */
+const ofCluster = { stops: 'nothing is archived', verb: 'run-due' };
+const ofFiles = { stops: 'no files are kept', verb: 'run-due-files' };
+
 /** What is to be said of the second destination. */
 export function aboutSecond(label: string, second: SecondFact | undefined, now: Date): readonly Finding[] {
   if (second === undefined) return [];
-  return [...aboutOnly(label, second, now), ...aboutPlace(label, second, now)];
+  return [...aboutOnly(label, second, now), ...aboutPlace(label, second, now, ofCluster)];
+}
+
+/** The same on a Landscape unit. It knows of its own file sets only: the unit that owns the cluster says what else is lacking. */
+export function aboutSecondOfFiles(second: SecondFact | undefined, now: Date): readonly Finding[] {
+  if (second === undefined) return [];
+  const { away, behind } = second;
+  if (away === undefined && behind.objects === 0) return [];
+  return aboutPlace('files', { ...second, isFilled: true }, now, ofFiles);
 }
 
 /** WAL that the first lacks is kept, but in one place. */
@@ -51,11 +63,16 @@ function aboutOnly(label: string, { only, url }: SecondFact, now: Date): readonl
   ];
 }
 
-function aboutPlace(label: string, { url, isFilled, away, behind }: SecondFact, now: Date): readonly Finding[] {
+function aboutPlace(
+  label: string,
+  { url, isFilled, away, behind }: SecondFact,
+  now: Date,
+  { stops, verb }: typeof ofCluster,
+): readonly Finding[] {
   if (url === undefined) return [];
   const lacks = behind.objects === 0 ? '' : `; it lacks ${counted(behind.objects, 'object')}${sinceText(behind.since)}`;
   if (away?.kind === 'conflict') {
-    return [{ level: 'blocked', text: `${label}: ${away.message}; nothing is archived`, next: away.hint ?? undefined }];
+    return [{ level: 'blocked', text: `${label}: ${away.message}; ${stops}`, next: away.hint ?? undefined }];
   }
   if (away !== undefined && away.kind !== 'unavailable') {
     return [{ level: 'blocked', text: `${label}: ${away.message}${lacks}`, next: away.hint ?? undefined }];
@@ -67,7 +84,7 @@ function aboutPlace(label: string, { url, isFilled, away, behind }: SecondFact, 
       {
         level: away === undefined ? 'ok' : level,
         text,
-        next: 'It is filled by itself; landscape-backup run-due tells what is in the way.',
+        next: `It is filled by itself; landscape-backup ${verb} tells what is in the way.`,
       },
     ];
   }
@@ -82,7 +99,7 @@ function aboutPlace(label: string, { url, isFilled, away, behind }: SecondFact, 
     {
       level,
       text: `${label}: the second destination ${url}${lacks.slice(1).replace(' it', '')}`,
-      next: 'They are brought over by themselves; landscape-backup run-due tells what is in the way.',
+      next: `They are brought over by themselves; landscape-backup ${verb} tells what is in the way.`,
     },
   ];
 }

@@ -203,7 +203,7 @@ function weight({ status }: UnitStatus): number {
   return ['active', 'maintenance', 'waiting', 'blocked'].indexOf(status);
 }
 
-function ofHealth(to: StatusFacts, { level, text, next }: Health): UnitStatus {
+function ofHealth(to: StatusFacts, { level, text, next }: Pick<Health, 'level' | 'text' | 'next'>): UnitStatus {
   const status = level === 'ok' || level === 'attention' ? 'active' : 'blocked';
   return say(status, text, next === null ? undefined : inJujuWords(next, to).replace(/\.$/, ''));
 }
@@ -211,6 +211,11 @@ function ofHealth(to: StatusFacts, { level, text, next }: Health): UnitStatus {
 function ofFiles(facts: StatusFacts): readonly UnitStatus[] {
   const { files } = facts;
   if (files === undefined) return [];
+  const [second] = files.second.filter(({ level }) => level !== 'ok').map((each) => ofHealth(facts, each));
+  return second === undefined || files.fenced ? ofSets(facts, files) : [...ofSets(facts, files), second];
+}
+
+function ofSets(facts: StatusFacts, files: FilesStatus): readonly UnitStatus[] {
   const { fenced, keptAt, count, missing, failure } = files;
   if (fenced)
     return [

@@ -99,8 +99,7 @@ class Walk {
     await this.#try('write-once', async () => [true, await proveWriteOnce(repository, probes, clock.now())]);
     if (isUp === true) await this.#owned(repository, place);
     if (this.#context.settings.second === undefined) return;
-    const about = { ...this.#context, signal: this.#options.signal };
-    await this.#try('second destination', async () => [true, await checkSecond(about, place)]);
+    await this.#try('second destination', async () => [true, await checkSecond(this.#context, probes)]);
   }
 
   async #owned(repository: Repository, place: Place): Promise<void> {

@@ -13,7 +13,7 @@ import { layout } from './layout.ts';
 export type DoubledClass = 'first' | 'claim' | 'wal' | 'data' | 'record';
 
 export function doubledClass(key: string): DoubledClass {
-  if (/^clusters\/\d+\/\d+\/marks\//.test(key)) return 'first';
+  if (/^(?:clusters\/\d+\/\d+\/marks|files\/[^/]+\/[^/]+\/[^/]+\/probes)\//.test(key)) return 'first';
   switch (copyClass(key)) {
     case 'claim':
       return 'claim';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { aboutSecond, type SecondFact } from '../../src/core/second-findings.ts';
+import { aboutSecond, aboutSecondOfFiles, type SecondFact } from '../../src/core/second-findings.ts';
 
 const now = new Date('2026-11-24T03:00:00.000Z');
 const ago = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
@@ -51,6 +51,24 @@ test('WAL that lies there only is told, and after the option was emptied it is f
   expect(emptied).toMatchObject({ level: 'blocked', next: expect.stringContaining(`destination-2 to ${url}`) });
 });
 
-test('without a second destination nothing is said', () => {
+test.each<[string, Partial<SecondFact>, string, string]>([
+  ['away for a while', { away: away('unavailable', 10) }, 'attention', 'is not there, since'],
+  [
+    'behind',
+    { behind: { objects: 3, since: ago(40) } },
+    'alarm',
+    `files: the second destination ${url} lacks 3 objects`,
+  ],
+  ['not ours', { away: away('refused', 1) }, 'blocked', 'is not there'],
+  ['in contradiction', { away: away('conflict', 1) }, 'blocked', 'no files are kept'],
+])('a Landscape unit, which fills nothing, tells one that is %s', (_what, fact, level, text) => {
+  expect(aboutSecondOfFiles({ ...well, ...fact, isFilled: false }, now)).toMatchObject([
+    { level, text: expect.stringContaining(text) },
+  ]);
+});
+
+test('without a second destination nothing is said, nor on a Landscape unit of one that lacks nothing', () => {
   expect(aboutSecond('15/main', undefined, now)).toEqual([]);
+  expect(aboutSecondOfFiles(undefined, now)).toEqual([]);
+  expect(aboutSecondOfFiles({ ...well, isFilled: false }, now)).toEqual([]);
 });

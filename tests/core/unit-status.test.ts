@@ -12,6 +12,13 @@ const files: FilesStatus = {
   count: 12,
   missing: [],
   failure: null,
+  second: [],
+};
+
+const behind = {
+  level: 'attention' as const,
+  text: 'files: the second destination file:///srv/second lacks 2 objects',
+  next: 'They are brought over by themselves; landscape-backup run-due-files tells what is in the way.',
 };
 
 const health = {
@@ -266,6 +273,21 @@ const cases: readonly Case[] = [
       files: { ...files, failure: { message: 'the destination is not there', hint: 'landscape-backup check' } },
     },
     'blocked: files: the destination is not there. Next: juju run lb/0 check',
+  ],
+  [
+    'files that the second destination lacks',
+    { health: undefined, roles: ['landscape'], files: { ...files, second: [behind] } },
+    'active: files: 12 kept, unchanged since 2026-11-24T02:00:00.000Z; files: the second destination file:///srv/second lacks 2 objects. Next: They are brought over by themselves; juju ssh lb/0 sudo landscape-backup run-due-files tells what is in the way',
+  ],
+  [
+    'files that the second destination lacks for long',
+    { health: undefined, roles: ['landscape'], files: { ...files, second: [{ ...behind, level: 'alarm' }] } },
+    'blocked: files: the second destination file:///srv/second lacks 2 objects. Next: They are brought over by themselves; juju ssh lb/0 sudo landscape-backup run-due-files tells what is in the way',
+  ],
+  [
+    'a second destination that is away for a moment',
+    { health: undefined, roles: ['landscape'], files: { ...files, second: [{ ...behind, level: 'ok' }] } },
+    'active: files: 12 kept, unchanged since 2026-11-24T02:00:00.000Z',
   ],
   [
     'no files yet',

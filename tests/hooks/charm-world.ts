@@ -134,7 +134,7 @@ export function prepare(machine: DoubleMachine, principal: string): void {
         running: false,
         fenced: false,
       },
-      files: { fenced: false, keptAt: null, count: 0, missing: [], failure: null },
+      files: { fenced: false, keptAt: null, count: 0, missing: [], failure: null, second: [] },
     };
   }
 }

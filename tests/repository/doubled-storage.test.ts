@@ -47,6 +47,7 @@ describe('while both answer', () => {
       `${layout.probes(place)}x`,
       `${layout.guest(place, 'g', 'g/0')}job/00000001.json`,
       `${layout.marks(place)}b/00000001.json`,
+      `${layout.fileSets('m', 'a', 'u/0')}probes/x`,
     ];
     for (const key of keys) await repository.storage.put(key, bytesOf('{}'));
 

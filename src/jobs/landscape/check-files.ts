@@ -7,10 +7,19 @@ import type { Storage } from '../../storage/storage.ts';
 import { refuseUnmounted } from '../../system/mounts.ts';
 import { proveWriteOnce } from '../check-destination.ts';
 import { proveEncryption } from '../check-encryption.ts';
+import { checkSecond } from '../check-second.ts';
 import { openSettingsRepository, openSettingsStorage } from '../job-context.ts';
 import type { LandscapeContext } from './context.ts';
 
-const checkNames = ['destination', 'repository', 'encryption', 'write-once', 'landscape', 'secrets'] as const;
+const checkNames = [
+  'destination',
+  'repository',
+  'encryption',
+  'write-once',
+  'second destination',
+  'landscape',
+  'secrets',
+] as const;
 type CheckName = (typeof checkNames)[number];
 
 /** Tries as root what keeping a Landscape unit's files needs. Faults are data: the walk goes on as far as it can. */
@@ -26,6 +35,7 @@ export async function checkFiles(context: LandscapeContext): Promise<CheckReport
       return undefined;
     }
   };
+  const hasSecond = context.settings.second !== undefined;
   let storage: Storage | undefined;
   try {
     storage = await attempt('destination', async () => await reach(context));
@@ -36,6 +46,7 @@ export async function checkFiles(context: LandscapeContext): Promise<CheckReport
       const now = context.clock.now();
       await attempt('encryption', async () => [true, await proveEncryption(repository, probes, now)]);
       await attempt('write-once', async () => [true, await proveWriteOnce(repository, probes, now)]);
+      if (hasSecond) await attempt('second destination', async () => [true, await checkSecond(context, probes)]);
     }
     await attempt('landscape', async () => await look(context));
     await attempt('secrets', async () => [
@@ -48,7 +59,8 @@ export async function checkFiles(context: LandscapeContext): Promise<CheckReport
     await storage?.close();
   }
   const tried = new Set(checks.map(({ name }) => name));
-  return { checks, notTried: checkNames.filter((name) => !tried.has(name)) };
+  const wanted = checkNames.filter((name) => name !== 'second destination' || hasSecond);
+  return { checks, notTried: wanted.filter((name) => !tried.has(name)) };
 }
 
 async function reach(context: LandscapeContext): Promise<readonly [Storage, string]> {

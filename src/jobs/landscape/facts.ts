@@ -5,10 +5,12 @@ import type { FilesState } from '../../core/files-state.ts';
 import { readDatabases, readEndpoints } from '../../core/landscape-endpoints.ts';
 import type { LandscapeUnitFacts } from '../../core/landscape-facts.ts';
 import { maintenanceFile } from '../../core/landscape-profile.ts';
+import { aboutSecondOfFiles } from '../../core/second-findings.ts';
 import { readFence } from '../../landscape/fence.ts';
 import { readServices, type Service } from '../../landscape/services.ts';
 import { readLandscapeUnit, type LandscapeUnit } from '../../landscape/unit.ts';
 import { errorCode, readText } from '../../system/files.ts';
+import { readSecondFact } from '../second-facts.ts';
 import { endpointsDigest, type LandscapeContext } from './context.ts';
 import { readFilesState } from './files-state.ts';
 
@@ -45,9 +47,12 @@ export async function landscapeFacts(context: LandscapeContext): Promise<Landsca
   const services = await attempt(readServices);
   const fence = await attempt(async () => await readFence({ folder: folder.path }));
   const state = await attempt(async () => await readFilesState(context));
+  const second = aboutSecondOfFiles(await attempt(async () => await readSecondFact(context)), context.clock.now()).map(
+    (each) => ({ ...each, next: each.next ?? null }),
+  );
   return {
     published: unit === undefined ? null : published(unit, services, fence !== undefined),
-    files: filesStatus(fence !== undefined, state, faults[0]),
+    files: { ...filesStatus(fence !== undefined, state, faults[0]), second },
     landscape: {
       databases: unit === undefined ? [] : readDatabases(unit.serviceConfiguration.parsed),
       services: (services ?? []).map(({ unit: name, state: how }) => ({ unit: name, state: how })),
@@ -82,7 +87,7 @@ function filesStatus(
   fenced: boolean,
   state: FilesState | undefined,
   fault: Failure | undefined,
-): LandscapeUnitFacts['files'] {
+): Omit<LandscapeUnitFacts['files'], 'second'> {
   const failed = fault === undefined ? (state?.failed ?? null) : { message: fault.message, hint: fault.hint ?? null };
   return {
     fenced,

@@ -211,6 +211,7 @@ describe.skipIf(!isRoot)('the facts of a Landscape unit', () => {
         count: set.files.length,
         missing: ['/etc/certificates/chain.pem'],
         failure: null,
+        second: [],
       },
       landscape: { databases: ['landscape-standalone-main'], newestFileSet: { id: set.id }, faults: [] },
     });
