@@ -6,9 +6,11 @@ import {
   PutObjectCommand,
   UploadPartCommand,
   type CompletedPart,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { Failure, toFailure } from '../core/failure.ts';
 import { randomName } from '../system/files.ts';
+import { giveBack } from '../system/memory.ts';
 import { atPace, type Pace } from './pace.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { isS3Refusal, isTaken } from './s3-failure.ts';
@@ -24,21 +26,40 @@ export type PutEnd = 'stored' | 'taken';
 
 /** A body in buffers of `pieceBytes`, the last one shorter, so that none says the end by itself. */
 export async function* inPieces(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let chunks: Uint8Array[] = [];
+  let copies: Uint8Array[] = [];
   let held = 0;
+  const piece = (end: Uint8Array) => {
+    const whole = Buffer.concat([...copies, end]);
+    copies.forEach(giveBack);
+    copies = [];
+    held = 0;
+    return whole;
+  };
   for await (let chunk of body) {
     while (held + chunk.byteLength >= pieceBytes) {
       const room = pieceBytes - held;
-      yield Buffer.concat([...chunks, chunk.subarray(0, room)]);
+      yield piece(chunk.subarray(0, room));
       chunk = chunk.subarray(room);
-      chunks = [];
-      held = 0;
     }
     // Copied: a small view would keep the whole buffer that it is cut from.
-    if (chunk.byteLength > 0) chunks.push(Uint8Array.from(chunk));
+    if (chunk.byteLength > 0) copies.push(Uint8Array.from(chunk));
     held += chunk.byteLength;
   }
-  yield Buffer.concat(chunks);
+  yield piece(new Uint8Array());
+}
+
+/**
+ * Sends a piece, and gives its memory back when the store has taken it: left to the garbage collector, pieces of some MiB
+ * make it look through all of the program every few of them. Where it took another attempt, the first may still read it.
+ */
+async function sendPiece<T>(bucket: S3Bucket, piece: Uint8Array, send: (client: S3Client) => Promise<T>): Promise<T> {
+  let attempts = 0;
+  const answer = await bucket.asker.ask(async (client) => {
+    attempts += 1;
+    return await send(client);
+  });
+  if (attempts === 1) giveBack(piece);
+  return answer;
 }
 
 /** Stores an object that fits into one request. */
@@ -47,7 +68,7 @@ export async function putSmall(bucket: S3Bucket, key: string, bytes: Buffer): Pr
   const command = () =>
     new PutObjectCommand({ ...bucket.at(key), Body: bytes, IfNoneMatch: '*', Metadata: { writer } });
   return await ended(bucket, key, writer, async () => {
-    await bucket.asker.ask(async (client) => await client.send(command()));
+    await sendPiece(bucket, bytes, async (client) => await client.send(command()));
   });
 }
 
@@ -100,8 +121,7 @@ async function uploadParts(
       number += 1;
       if (number > mostPieces) throw tooLong(bucket, upload.Key, mostPieces * pieceBytes);
       const part = { ...upload, PartNumber: number, Body };
-      const sent = bucket.asker
-        .ask(async (client) => await client.send(new UploadPartCommand(part)))
+      const sent = sendPiece(bucket, Body, async (client) => await client.send(new UploadPartCommand(part)))
         .then(({ ETag }) => {
           parts[part.PartNumber - 1] = { ETag, PartNumber: part.PartNumber };
         })
