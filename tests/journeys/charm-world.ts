@@ -52,11 +52,23 @@ export interface CharmModel extends Principals {
   act(unit: string, action: string, parameters?: Readonly<Record<string, unknown>>): Promise<ActionResult>;
   /** `juju run` that has to succeed; gives back its text. */
   run(unit: string, action: string, parameters?: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Lets `restore` of the first PostgreSQL's unit make its plan. */
+  plan(parameters?: Readonly<Record<string, unknown>>): Promise<RestorePlan>;
+  /** Plans and confirms it there, and waits until the database is a copy of that model's. */
+  restore(of: string, parameters?: Readonly<Record<string, unknown>>, seconds?: number): Promise<void>;
+  /** Begins another segment, and waits until PostgreSQL has been told that all before it is stored. */
+  archive(seconds?: number): Promise<void>;
   /** `status: message` of our unit. */
   status(unit: string): string;
   /** Waits for a status that is like this. */
   until(unit: string, status: RegExp, seconds?: number): Promise<void>;
   machineOf(unit: string): Promise<SiteMachine>;
+}
+
+/** What `restore` prints before it is confirmed, and how it is confirmed. */
+interface RestorePlan {
+  readonly text: string;
+  readonly id: string;
 }
 
 /** Makes a world whose agents work all the time, as real ones do. */
@@ -115,6 +127,13 @@ function haveMet(juju: Model, { landscapeUnits }: Principals): boolean {
   });
 }
 
+/** Archives what is written up to now. */
+async function archiveNow(database: PostgresqlHost, seconds: number): Promise<void> {
+  const segment = await database.sql('select pg_walfile_name(pg_switch_wal())');
+  const last = "select coalesce(last_archived_wal, '') from pg_stat_archiver";
+  await until(`${segment} is archived`, async () => (await database.sql(last)) >= segment, seconds);
+}
+
 function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDirectory: string): CharmModel {
   const beside = (principal: string): string => {
     const ours = juju.unitsOf(application).find((unit) => juju.unit(unit).principal?.name === principal);
@@ -136,6 +155,26 @@ function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDi
         cause: error,
       });
     }
+  };
+  const run: CharmModel['run'] = async (unit, action, parameters) => {
+    const { status: ended, message, results, log } = await act(unit, action, parameters);
+    if (ended !== 'completed') {
+      throw new Error(`${action} on ${unit} ${ended}: ${message}\n${JSON.stringify(results)}\n${log.join('\n')}`);
+    }
+    const { result } = results;
+    return typeof result === 'string' ? result : '';
+  };
+  const unit = () => beside(principals.databaseUnits[0] ?? 'postgresql');
+  const database = () => {
+    const [first] = principals.databases;
+    if (first === undefined) throw new Error(`${juju.name} has no database`);
+    return first;
+  };
+  const plan: CharmModel['plan'] = async (parameters) => {
+    const text = await run(unit(), 'restore', parameters);
+    const [, id] = /restore confirm=(\w+)/.exec(text) ?? [];
+    if (id === undefined) throw new Error(`this is no plan: ${text}`);
+    return { text, id };
   };
   return {
     ...principals,
@@ -162,21 +201,22 @@ function charmModel(juju: Model, face: SiteFace, principals: Principals, charmDi
     },
     beside,
     get unit() {
-      return beside(principals.databaseUnits[0] ?? 'postgresql');
+      return unit();
     },
     get database() {
-      const [first] = principals.databases;
-      if (first === undefined) throw new Error(`${juju.name} has no database`);
-      return first;
+      return database();
     },
     act,
-    run: async (unit, action, parameters) => {
-      const { status: ended, message, results, log } = await act(unit, action, parameters);
-      if (ended !== 'completed') {
-        throw new Error(`${action} on ${unit} ${ended}: ${message}\n${JSON.stringify(results)}\n${log.join('\n')}`);
-      }
-      const { result } = results;
-      return typeof result === 'string' ? result : '';
+    run,
+    plan,
+    restore: async (of, parameters = {}, seconds = 180) => {
+      const { id } = await plan(parameters);
+      const { identity } = parameters;
+      await run(unit(), 'restore', identity === undefined ? { confirm: id } : { confirm: id, identity });
+      await waitFor(unit(), new RegExp(`^blocked: 15/main: restored copy of \\S+ of the model ${of}`), seconds);
+    },
+    archive: async (seconds = 120) => {
+      await archiveNow(database(), seconds);
     },
     status,
     until: waitFor,

@@ -138,11 +138,10 @@ test('on a spare the plan comes first, then it runs as jobs that wake the charm,
   await spare.deploy({ destination });
   const { unit, database } = spare;
   const before = await contents(world.share, /\/guests(\/|$)|\/wal\//);
-  const plan = await spare.run(unit, 'restore', { to: 'backup' });
-  expect(plan).toMatch(
+  const { text, id } = await spare.plan({ to: 'backup' });
+  expect(text).toMatch(
     /Nothing has been changed yet\. To do exactly this[\s\S]*juju run landscape-backup\/0 restore confirm=\w+$/,
   );
-  const [, id = ''] = /confirm=(\w+)$/.exec(plan) ?? [];
   const hooks = spare.juju.hooksOf(unit).length;
 
   expect(await spare.run(unit, 'restore', { confirm: id })).toContain(`the restore of plan ${id} begins on ${unit}`);

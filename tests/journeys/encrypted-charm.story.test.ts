@@ -108,9 +108,8 @@ test(
     const ungranted = await spare.act(unit, 'restore', { identity });
     expect(ungranted.message).toContain(`Next: juju grant-secret ${identity} ${application}`);
     juju.grantSecret(identity, application);
-    const plan = await spare.run(unit, 'restore', { identity });
-    const [, confirm = ''] = /restore confirm=(\w+) identity=secret:\w+/.exec(plan) ?? [];
-    expect(confirm).not.toBe('');
+    const { text, id: confirm } = await spare.plan({ identity });
+    expect(text).toMatch(/restore confirm=\w+ identity=secret:\w+/);
     expect(await spare.act(unit, 'restore', { confirm })).toMatchObject({
       status: 'failed',
       message: expect.stringContaining('no identity is at hand'),

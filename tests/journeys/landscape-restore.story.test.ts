@@ -49,9 +49,9 @@ afterAll(async () => {
 
 test('a restore is refused while Landscape runs, and nothing is touched', async () => {
   await spare.deploy({ destination });
-  const plan = await spare.run(spare.unit, 'restore');
-  [, planId = ''] = /confirm=(\w+)\s*$/.exec(plan) ?? [];
-  expect(plan).toContain(`${principal} (${spare.beside(principal)}) gets the files of production/${principal}`);
+  const plan = await spare.plan();
+  planId = plan.id;
+  expect(plan.text).toContain(`${principal} (${spare.beside(principal)}) gets the files of production/${principal}`);
 
   const refused = await spare.act(spare.unit, 'restore', { confirm: planId });
 

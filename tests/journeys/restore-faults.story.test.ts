@@ -18,8 +18,7 @@ beforeAll(async () => {
   rows = await everyRow(production.database);
   await production.database.stop();
   await spare.deploy({ destination });
-  const plan = await spare.run(spare.unit, 'restore', { to: 'backup' });
-  [, planId = ''] = /confirm=(\w+)\s*$/.exec(plan) ?? [];
+  ({ id: planId } = await spare.plan({ to: 'backup' }));
 });
 
 afterAll(async () => {

@@ -42,12 +42,6 @@ function keysOf({ options }: Ceph) {
   return { 'access-key': options['s3-access-key'] ?? '', 'secret-key': options['s3-secret-key'] ?? '' };
 }
 
-async function archiveNow({ database }: CharmModel): Promise<void> {
-  const segment = await database.sql('select pg_walfile_name(pg_switch_wal())');
-  const last = "select coalesce(last_archived_wal, '') from pg_stat_archiver";
-  await until(`${segment} is archived`, async () => (await database.sql(last)) >= segment, 300);
-}
-
 let store: S3Integrator;
 
 test('a store that its own charm names, with a certificate authority of its own, is all that a backup needs', async () => {
@@ -87,7 +81,7 @@ test('keys that are rotated count without a restart and without a segment that f
   await rgw('rm', `--access-key=${keysOf(ceph)['access-key']}`);
 
   await database.sql("update account set title = 'after the rotation'", 'landscape-standalone-main');
-  await archiveNow(production);
+  await production.archive(300);
 
   expect(await database.sql('select failed_count from pg_stat_archiver')).toBe(before);
   expect(await database.sql('select pg_postmaster_start_time()')).toBe(started);
@@ -95,7 +89,7 @@ test('keys that are rotated count without a restart and without a segment that f
 
 test('a spare whose store says its keys in the open restores every row', async () => {
   const rows = await everyRow(production.database);
-  await archiveNow(production);
+  await production.archive(300);
   await (await production.machineOf(production.unit)).powerCut();
   const open = deployStore(spare, 'v0');
   open.giveKeys(others);
@@ -103,14 +97,7 @@ test('a spare whose store says its keys in the open restores every row', async (
   spare.juju.integrate('landscape-backup:s3-parameters', open.name);
   await spare.until(spare.unit, /^blocked: not joined to a repository at s3:/, 300);
 
-  const plan = await spare.run(spare.unit, 'restore', { to: 'end' });
-  const [, confirm = ''] = /confirm=(\w+)$/.exec(plan) ?? [];
-  await spare.run(spare.unit, 'restore', { confirm });
-  await spare.until(
-    spare.unit,
-    /^blocked: 15\/main: restored copy of landscape-backup\/0 of the model production/,
-    180,
-  );
+  await spare.restore('production', { to: 'end' });
 
   expect(await everyRow(spare.database)).toEqual(rows);
 }, 900_000);

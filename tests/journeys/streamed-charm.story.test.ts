@@ -90,14 +90,7 @@ test('what was committed seconds before the machine was lost comes back on a spa
   await (await production.machineOf(production.unit)).powerCut();
 
   await spare.deploy({ destination });
-  const plan = await spare.run(spare.unit, 'restore', { to: 'end' });
-  const [, confirm = ''] = /confirm=(\w+)$/.exec(plan) ?? [];
-  await spare.run(spare.unit, 'restore', { confirm });
-  await spare.until(
-    spare.unit,
-    /^blocked: 15\/main: restored copy of landscape-backup\/0 of the model production/,
-    120,
-  );
+  await spare.restore('production', { to: 'end' });
 
   expect(await everyRow(spare.database)).toEqual(rows);
 });
