@@ -148,8 +148,8 @@ class Fetching {
   async #fetch({ name, incarnation, part }: PlannedSegment, repository: Repository): Promise<void> {
     const { systemIdentifier, segmentSize } = this.#service;
     this.#coming.add(name);
-    this.#spool.setComing(name, true);
     try {
+      this.#spool.setComing(name, true);
       const wanted = {
         name: parseWalName(name),
         target: join(this.#spool.folder, name),

@@ -1,9 +1,9 @@
 import { execa } from 'execa';
 import { createHash } from 'node:crypto';
-import { chmod, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { prefetchFolder } from '../../src/archiver/prefetch-spool.ts';
 import { runPrefetch } from '../../src/archiver/prefetch.ts';
 import { servePlanFile } from '../../src/archiver/restore-wal.ts';
@@ -183,6 +183,25 @@ test('a destination that is away is for the program to say', async () => {
   expect(await ask(name(5))).toBe('program');
   await rename(`${at.destination}.away`, at.destination);
   await untilReady(name(6));
+});
+
+test('a segment that the spool could not take for a moment is fetched all the same', async () => {
+  await plan(5, 12);
+  await start(4 * mebibyte);
+  await untilReady(name(5), name(6), name(7), name(8));
+  const [folder = ''] = (await readFile(join(prefetchFolder(at.unit), 'current'), 'utf8')).split(' ');
+  const inTheWay = join(prefetchFolder(at.unit), folder, `${name(9)}.coming`);
+  await mkdir(inTheWay);
+  await ask(name(5));
+  await ask(name(6));
+  await untilReady(name(10));
+  await rmdir(inTheWay);
+
+  // What failed is tried again after a while, and when there is room.
+  const now = performance.now.bind(performance);
+  const later = vi.spyOn(performance, 'now').mockImplementation(() => now() + 11_000);
+  await ask(name(7));
+  await untilReady(name(9)).finally(() => later.mockRestore());
 });
 
 const staleness: Readonly<Record<string, () => Promise<void>>> = {
