@@ -128,8 +128,18 @@ function dead(): Failure {
   return new Failure('internal', 'this program is dead');
 }
 
+/** The program in which this is called, if it is one of a history's. */
+export function currentProgram(): Program | undefined {
+  return running.getStore();
+}
+
+/** Does something that no program of a history does, also from within one. */
+export function asNobody(work: () => void): void {
+  running.exit(work);
+}
+
 function current(): Program {
-  const program = running.getStore();
+  const program = currentProgram();
   if (program === undefined) throw new Error('somebody else than a program of the history opens the destination');
   return program;
 }
@@ -162,6 +172,8 @@ export class HistoryDestination {
   readonly #memory = new MemoryDestination();
   readonly #first = new Map<string, Buffer>();
   readonly #faults: string[] = [];
+  /** Told what is about to be removed, where that may happen. */
+  removes: ((key: string) => void) | undefined;
 
   /** Opens it with nothing in between. */
   sound(): Storage {
@@ -175,14 +187,22 @@ export class HistoryDestination {
         this.#first.set(key, Buffer.from(whole ?? []));
       },
       remove: async (key) => {
-        this.#faults.push(`${key} was removed, and nobody prunes`);
+        if (this.removes === undefined) this.#faults.push(`${key} was removed, and nobody prunes`);
+        else if (this.has(key)) this.removes(key);
         await inner.remove(key);
+        if (this.removes !== undefined) this.#first.delete(key);
       },
     };
   }
 
   has(key: string): boolean {
     return this.#memory.objects.has(key);
+  }
+
+  /** It holds this object from now on; whoever stored it has proven that elsewhere. */
+  seed(key: string, whole: Uint8Array): void {
+    this.#memory.objects.set(key, whole);
+    this.#first.set(key, Buffer.from(whole));
   }
 
   keys(prefix: string): readonly string[] {
