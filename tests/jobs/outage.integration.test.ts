@@ -1,4 +1,4 @@
 import { onSftp } from '../setup/destinations.ts';
-import { outageTest } from './outage.ts';
+import { stopped, outageTest } from './outage.ts';
 
-outageTest('an SFTP server', onSftp);
+outageTest('an SFTP server that is stopped, sessions and all,', onSftp, stopped);

@@ -6,10 +6,10 @@ import { z } from 'zod';
 import type { Backup } from '../../src/core/backup.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { runRestore } from '../../src/jobs/restore/run-restore.ts';
-import { startTcpProxy, type TcpProxy } from '../doubles/tcp-proxy.ts';
+import { startTcpProxy } from '../doubles/tcp-proxy.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { runCommand } from '../setup/command.ts';
-import type { Destinations, StartDestinations } from '../setup/destinations.ts';
+import type { DestinationOptions, Destinations, StartDestinations } from '../setup/destinations.ts';
 import { becomeOwner } from '../setup/machine.ts';
 import { plannedRestore, restoreContext } from '../setup/restore-context.ts';
 import { until } from '../setup/wait.ts';
@@ -17,19 +17,55 @@ import { until } from '../setup/wait.ts';
 const lagSchema = z.object({ lag: z.object({ files: z.number(), bytes: z.number() }) });
 const rows = `select count(*) || ' ' || sum(abalance) from pgbench_accounts; select count(*) || ' ' || sum(delta) from pgbench_history`;
 
+/** A destination that goes away and comes back. */
+interface Outage {
+  readonly options: DestinationOptions;
+  begin(): Promise<void>;
+  end(): Promise<void>;
+  /** Takes away what it needed. */
+  stop(): Promise<void>;
+}
+
+/** How a destination of a server goes away. */
+type MakeOutage = (destinations: Destinations) => Promise<Outage>;
+
+/** The network in between is cut. */
+export const cut: MakeOutage = async ({ port, add }) => {
+  const proxy = await startTcpProxy(port ?? 0);
+  return {
+    options: await add(proxy.port),
+    begin: async () => {
+      proxy.fault = 'refuse';
+      proxy.cut();
+    },
+    end: async () => {
+      proxy.fault = 'none';
+    },
+    stop: async () => {
+      await proxy.stop();
+    },
+  };
+};
+
+/** The server itself is stopped. */
+export const stopped: MakeOutage = async ({ server, add }) => {
+  if (server === undefined) throw new Error('there is no server that could be stopped');
+  return { options: await add(), begin: server.halt, end: server.resume, stop: async () => undefined };
+};
+
 /** The story of a destination that goes away under load for longer than PostgreSQL asks in a row, and comes back. */
-export function outageTest(name: string, start: StartDestinations): void {
+export function outageTest(name: string, start: StartDestinations, makeOutage: MakeOutage): void {
   describe(`an outage of ${name}`, () => {
     let destinations: Destinations;
-    let proxy: TcpProxy;
+    let outage: Outage;
     let archived: ArchivedCluster;
     let archiver: ReturnType<typeof startArchiver>;
 
     beforeAll(async () => {
       becomeOwner();
       destinations = await start();
-      proxy = await startTcpProxy(destinations.port ?? 0);
-      archived = await makeArchivedCluster({ destination: await destinations.add(proxy.port) });
+      outage = await makeOutage(destinations);
+      archived = await makeArchivedCluster({ destination: outage.options });
       archiver = startArchiver(archived);
     });
     afterAll(async () => {
@@ -37,7 +73,7 @@ export function outageTest(name: string, start: StartDestinations): void {
       await archiver;
       await archived.repository.storage.close();
       await archived.machine.destroy();
-      await proxy.stop();
+      await outage.stop();
       await destinations.stop();
     });
 
@@ -47,14 +83,13 @@ export function outageTest(name: string, start: StartDestinations): void {
       // What waits from now on is whole segments: the backup's own label file is archived before.
       await until('what the backup left is archived', async () => (await lag(archived)).files === 0, 300);
 
-      proxy.fault = 'refuse';
-      proxy.cut();
-      await until('PostgreSQL has given up for a while', async () => await hasGivenUp(archived, proxy), 300);
+      await outage.begin();
+      await until('PostgreSQL has given up for a while', async () => await hasGivenUp(archived), 300);
       const during = await lag(archived);
       expect(during.files).toBeGreaterThan(3);
       expect(during.bytes).toBe(during.files * 1024 * 1024);
 
-      proxy.fault = 'none';
+      await outage.end();
       await pgbench(archived, '-c', '2', '-t', '200', '-n');
       const last = await archived.server.sql('select pg_walfile_name(pg_switch_wal())');
       const expected = await archived.server.sql(rows);
@@ -76,10 +111,9 @@ async function pgbench({ cluster }: ArchivedCluster, ...args: readonly string[])
 }
 
 /** Goes on writing, and tells whether PostgreSQL has said that it asks no more for a while. */
-async function hasGivenUp(archived: ArchivedCluster, proxy: TcpProxy): Promise<boolean> {
+async function hasGivenUp(archived: ArchivedCluster): Promise<boolean> {
   await pgbench(archived, '-c', '2', '-t', '100', '-n');
   await archived.server.sql('select pg_switch_wal()');
-  expect(proxy.fault).toBe('refuse');
   const log = await readFile(join(archived.machine.root, 'log', 'main.log'), 'utf8');
   return log.includes('failed too many times');
 }
