@@ -181,7 +181,8 @@ async function tell(site: DoubledSite, isEncrypted: boolean, acts: readonly Act[
     } catch (error) {
       const isBusy = each.do === 'rewrap' && isFailure(error, 'busy');
       if (!isBusy && !isFailure(error, 'unavailable', 'internal')) throw error;
-      if (isFailure(error, 'internal') && error.message !== 'killed') throw error;
+      // It may be told as the second's.
+      if (isFailure(error, 'internal') && !/^(?:the second destination: )?killed$/.test(error.message)) throw error;
     }
     await holds(site, told);
   }
