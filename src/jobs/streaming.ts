@@ -4,7 +4,16 @@ import { isOurCommand } from '../core/archiving-decision.ts';
 import { Failure } from '../core/failure.ts';
 import type { Standing } from '../core/incarnation.ts';
 import { hasRoomForSlot, slotFault, slotName, type StreamFacts } from '../core/streaming.ts';
-import { parseWalName, segmentName, segmentNumber, segmentOf, segmentStart, type WalName } from '../core/wal-name.ts';
+import { timelineOfSegment, timelinePath } from '../core/timeline.ts';
+import {
+  parseWalName,
+  segmentName,
+  segmentNamed,
+  segmentNumber,
+  segmentOf,
+  segmentStart,
+  type WalName,
+} from '../core/wal-name.ts';
 import { readReceived } from '../archiver/stream-folder.ts';
 import { readEffective } from '../postgres/archiving-facts.ts';
 import type { Cluster } from '../postgres/cluster.ts';
@@ -171,12 +180,13 @@ async function goBack(
       context.step?.('end written');
       return;
     }
-    if (await isPassed(context, repository, marker, facts)) await endStreaming(context);
+    if (await isPassed(context, connection, repository, marker, facts)) await endStreaming(context);
   });
 }
 
 async function isPassed(
   { cluster, unit }: StreamContext,
+  connection: Connection,
   repository: Repository,
   { until, incarnation }: StreamMarker,
   { slot }: StreamFacts,
@@ -191,7 +201,11 @@ async function isPassed(
   const { finished, unfinished } = await readReceived(streamFolder(unit, incarnation));
   // A beginning of another timeline, or from before a slot that was lost.
   if (unfinished.length > 1) return false;
-  for (const name of [last, ...finished]) if (!(await isStored(repository, place, name))) return false;
+  // Where a timeline began in it since, it is finished under that one's name.
+  const { timeline, history } = await readWritingPlace(connection, cluster);
+  const under = timelineOfSegment(timelinePath(timeline, history, segmentSize), number) ?? last.timeline;
+  const ends = segmentNamed(under, number, segmentSize);
+  for (const name of [ends, ...finished]) if (!(await isStored(repository, place, name))) return false;
   return true;
 }
 
