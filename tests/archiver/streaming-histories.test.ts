@@ -72,7 +72,7 @@ afterAll(() => {
 /** HISTORY_SEED, with HISTORY_PATH where one was told, repeats; HISTORY_RUNS makes more of them. */
 const seed = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const path = process.env['HISTORY_PATH'];
-const numRuns = Number(process.env['HISTORY_RUNS'] ?? 800);
+const numRuns = Number(process.env['HISTORY_RUNS'] ?? 600);
 /** So many go on side by side, as each waits for files most of the time. */
 const lanes = path === undefined ? 4 : 1;
 

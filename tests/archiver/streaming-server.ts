@@ -28,7 +28,7 @@ export class StreamedServer {
   /** Where it writes. */
   lsn = size + 128;
   history: readonly Branch[] = [];
-  slot: { restart: number; isLost: boolean } | undefined;
+  slot: { restart: number; isLost: boolean; readonly first: number } | undefined;
   /** Its archiver calls ours. */
   archives = false;
   #redo = size;
@@ -143,12 +143,13 @@ export class StreamedServer {
     const ready = this.archives ? this.#ready().filter((name) => !name.endsWith('.history')) : [];
     const waiting = Math.min(...ready.map(numberOf));
     const slot = this.slot === undefined || this.slot.isLost ? Infinity : Math.floor(this.slot.restart / size);
-    this.#removeBelow(Math.min(waiting, slot, Math.floor(this.lsn / size)));
+    // What it has from before a slot nobody keeps: what goes before it is stored is a hole for `findHoles`.
+    this.#removeBelow(Math.min(waiting, slot, Math.floor(this.lsn / size)), this.slot?.first);
   }
 
-  #removeBelow(number: number): void {
+  #removeBelow(number: number, from = 0): void {
     for (const file of readdirSync(this.walFolder)) {
-      if (readWalName(file)?.kind !== 'segment' || numberOf(file) >= number) continue;
+      if (readWalName(file)?.kind !== 'segment' || numberOf(file) >= number || numberOf(file) < from) continue;
       rmSync(join(this.walFolder, file));
       for (const mark of ['.ready', '.done'])
         rmSync(join(this.walFolder, 'archive_status', file + mark), { force: true });
@@ -162,7 +163,8 @@ export class StreamedServer {
   }
 
   createSlot(): void {
-    this.slot ??= { restart: Math.max(this.#redo, this.#kept * size), isLost: false };
+    const restart = Math.max(this.#redo, this.#kept * size);
+    this.slot ??= { restart, isLost: false, first: Math.floor(restart / size) };
   }
 
   dropSlot(): void {
