@@ -1,7 +1,14 @@
 import { isFailure } from '../core/failure.ts';
 import type { Incarnation } from '../core/incarnation.ts';
 import type { Lsn } from '../core/lsn.ts';
-import { readWalName, segmentNumber, segmentStart, timelineName, type WalName } from '../core/wal-name.ts';
+import {
+  readPartName,
+  readWalName,
+  segmentNumber,
+  segmentStart,
+  timelineName,
+  type WalName,
+} from '../core/wal-name.ts';
 import { keepersOf } from '../core/wal-keepers.ts';
 import { layout, walNameOfKey, type Place } from '../repository/layout.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -42,7 +49,7 @@ export async function findPart(
   return undefined;
 }
 
-/** The name of a segment of the same timeline that is stored in a lineage after this one, if there is any. */
+/** The name of a segment of the same timeline that is stored in a lineage after this one, or a beginning of it, if there is any. */
 export async function findLater(
   repository: Repository,
   systemIdentifier: string,
@@ -51,7 +58,7 @@ export async function findLater(
 ): Promise<string | undefined> {
   for (const { incarnation, before } of keepersOf(line, name.timeline)) {
     const place: Place = { systemIdentifier, incarnation };
-    const later = await firstAfter(repository, place, name);
+    const later = await firstAfter(repository, place, name, before === undefined);
     if (later === undefined || before === undefined) {
       if (later !== undefined) return later.name;
       continue;
@@ -62,13 +69,19 @@ export async function findLater(
   return undefined;
 }
 
-async function firstAfter(repository: Repository, place: Place, name: Segment): Promise<Segment | undefined> {
+async function firstAfter(
+  repository: Repository,
+  place: Place,
+  name: Segment,
+  withBeginnings: boolean,
+): Promise<Segment | undefined> {
   const timeline = `${layout.wal(place)}${timelineName(name.timeline)}/`;
   for (const log of await repository.storage.folders(timeline)) {
     // Fixed hexadecimal digits: the order of names is that of segments.
     if (!/^[0-9A-F]{8}\/$/.test(log) || log.slice(0, 8) < timelineName(name.log)) continue;
     for (const object of await repository.storage.folders(timeline + log)) {
-      const other = readWalName(walNameOfKey(`/${object}`) ?? '');
+      const stored = walNameOfKey(`/${object}`) ?? '';
+      const other = (withBeginnings ? readPartName(stored)?.of : undefined) ?? readWalName(stored);
       if (other?.kind === 'segment' && other.name > name.name) return other;
     }
   }
