@@ -64,7 +64,7 @@ export class RecoveryProgram extends Program {
   /** What it has marked as coming. */
   readonly coming = new Set<string>();
   readonly machine: RecoveryMachine;
-  readonly #mishap: RecoveryMishap | undefined;
+  #mishap: RecoveryMishap | undefined;
   /** Tells it to end, in good order or not. */
   readonly ending = new AbortController();
   #calls = 0;
@@ -87,6 +87,11 @@ export class RecoveryProgram extends Program {
   /** It does nothing but wait for time, or for a destination that does not answer. */
   get isQuiet(): boolean {
     return this.waits > 0 ? this.coming.size === this.stalled : this.stalled > 0 && this.coming.size <= this.stalled;
+  }
+
+  /** What was to befall it and has not yet never does: everything is sound from now on. */
+  spare(): void {
+    this.#mishap = undefined;
   }
 
   die(): void {

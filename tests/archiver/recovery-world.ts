@@ -533,14 +533,17 @@ export class RecoveryWorld implements RecoveryMachine {
     if (!now.equals(this.#placed.bytes)) throw new Error(`another file came into the place of ${this.#placed.name}`);
   }
 
-  /** With everything sound again recovery gets all that is stored, and nothing is left about. */
+  /** With everything sound again recovery gets all that is stored, the prefetcher that is there helps, and nothing is left about. */
   async settle(): Promise<void> {
     this.isAway = false;
     this.freeBytes = enoughRoom;
+    for (const { program } of this.#prefetchers) program.spare();
     this.release();
     this.#runLate();
     await Promise.all(this.#lingering);
     await this.prove();
+    await this.#proveFetching();
+    this.release();
     const names = this.names.slice(this.#position, this.#position + 3);
     for (const name of names) {
       await this.ask(name, { fault: undefined, mishap: undefined, crash: undefined, recycles: false });
@@ -550,6 +553,29 @@ export class RecoveryWorld implements RecoveryMachine {
     await this.stopPrefetcher();
     if (filesBelow(this.#unit.spool).length > 0) throw new Error('the spool is not empty');
     this.#proveFiles();
+  }
+
+  /** What recovery asks for next lies in the spool before it asks. */
+  async #proveFetching(): Promise<void> {
+    const running = this.#prefetchers.at(-1);
+    if (running === undefined || running.isOver || running.program.isDead || !this.isServed) return;
+    const asked = textOf(join(this.#inForce, 'asked')).trim();
+    const at = asked === '' ? 0 : this.names.indexOf(asked) + 1;
+    const wanted = this.names[at];
+    if (wanted === undefined || (asked !== '' && at === 0)) return;
+    if (this.#due(wanted).mayFail || this.#due(wanted).due.is !== 'bytes') return;
+    for (let times = 0; times < 4; times += 1) {
+      this.time.pass(11_000);
+      await this.quiet();
+    }
+    // It may have lost its spool only now.
+    if (!this.isServed) return;
+    // What came behind one that failed once may have taken all room.
+    const held = filesBelow(this.#inForce).filter(({ path }) => /[0-9A-F]{24}$/.test(path)).length;
+    if (held >= Math.floor(running.byteLimit / historySegmentSize)) return;
+    const isReady = isThere(join(this.#inForce, wanted)) || isThere(join(this.#inForce, `${wanted}.gone`));
+    if (!isReady) throw new Error(`${wanted} is not fetched, though nothing is in the way`);
+    this.tally.add('still fetching at the end');
   }
 
   get #inForce(): string {
