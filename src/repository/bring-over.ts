@@ -9,6 +9,7 @@ import { doubledClass, isBefore } from './doubled-key.ts';
 import { highestGeneration } from './generations.ts';
 import { readGeneration } from './layout.ts';
 import { allPartsOf } from './rewraps.ts';
+import { putOnce } from './small-object.ts';
 import { compareEncrypted } from './stored-form.ts';
 
 /** What bringing over came to; `failures` are those that keep no other object from its turn. */
@@ -97,7 +98,7 @@ class BringRun implements BroughtOver {
   }
 
   async #copy(key: string): Promise<void> {
-    const { original } = this.#sides;
+    const { original, copy } = this.#sides;
     if (copyClass(key) === 'claim') {
       await copyClaim(this.#sides, key);
       return;
@@ -107,19 +108,9 @@ class BringRun implements BroughtOver {
       return;
     }
     const part = await this.#partOf(key);
-    const isNew = await this.#put(key, proven(await original.read(key), key, part));
+    const isNew = await putOnce(copy, key, proven(await original.read(key), key, part));
     if (doubledClass(key) === 'wal' && readGeneration(key) !== undefined) await this.#proveCounting(key, isNew);
     else if (!isNew) await this.#proveTaken(key, key);
-  }
-
-  async #put(key: string, body: AsyncIterable<Uint8Array>): Promise<boolean> {
-    try {
-      await this.#sides.copy.put(key, body);
-      return true;
-    } catch (error) {
-      if (isFailure(error, 'conflict')) return false;
-      throw error;
-    }
   }
 
   /** A segment may lie there in a later generation, and this one's name be free: the one that counts has to hold the same. */

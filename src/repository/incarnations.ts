@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { ownerSchema, type Incarnation, type Owner } from '../core/incarnation.ts';
 import { layout, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
-import { bytesOf } from './small-object.ts';
+import { putUnlessThere } from './small-object.ts';
 
 /** The incarnations of a cluster, oldest first; an unreadable owner is `damaged`, never "nobody". */
 export async function listIncarnations(
@@ -33,11 +33,7 @@ export async function listClusters(repository: Repository): Promise<readonly str
  */
 async function openToGuests(repository: Repository, place: Place): Promise<void> {
   const text = 'Who restores from here says so in this folder, so that nothing it needs is pruned meanwhile.\n';
-  try {
-    await repository.storage.put(`${layout.guests(place)}README.txt`, bytesOf(text));
-  } catch (error) {
-    if (!isFailure(error, 'conflict')) throw error;
-  }
+  await putUnlessThere(repository.storage, `${layout.guests(place)}README.txt`, text);
 }
 
 /**

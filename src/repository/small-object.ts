@@ -20,8 +20,13 @@ export async function collect(body: AsyncIterable<Uint8Array>, key: string, limi
 
 /** Stores something small, or finds the key taken; says whether it stored. */
 export async function putUnlessThere(storage: Storage, key: string, contents: string | Uint8Array): Promise<boolean> {
+  return await putOnce(storage, key, bytesOf(contents));
+}
+
+/** Stores a body of any length, or finds the key taken; says whether it stored. */
+export async function putOnce(storage: Storage, key: string, body: AsyncIterable<Uint8Array>): Promise<boolean> {
   try {
-    await storage.put(key, bytesOf(contents));
+    await storage.put(key, body);
     return true;
   } catch (error) {
     if (isFailure(error, 'conflict')) return false;

@@ -6,6 +6,7 @@ import { plainKeys, type Keys } from './keys.ts';
 import { countSweeps, currentKey, openCurrent } from './generations.ts';
 import { layout, walNameOfKey, type Place } from './layout.ts';
 import type { Repository } from './repository.ts';
+import { putOnce } from './small-object.ts';
 import {
   compressedAs,
   compressInOnePass,
@@ -124,7 +125,7 @@ async function storeSealed(
   what: string,
   { seal, body }: { readonly seal: Seal; readonly body: () => AsyncIterable<Uint8Array> },
 ): Promise<Stored> {
-  const isNew = await putOnce(repository, key, body());
+  const isNew = await putOnce(repository.storage, key, body());
   const current = await countingKey(repository, key);
   if (isNew && current === key) return 'stored';
   const stored = await existing(current, exactSeal(repository, current));
@@ -142,16 +143,6 @@ async function storeSealed(
   );
   if (isNew) await repository.storage.remove(key);
   return 'already-stored';
-}
-
-async function putOnce({ storage }: Repository, key: string, body: AsyncIterable<Uint8Array>): Promise<boolean> {
-  try {
-    await storage.put(key, body);
-    return true;
-  } catch (error) {
-    if (isFailure(error, 'conflict')) return false;
-    throw error;
-  }
 }
 
 /**
