@@ -39,6 +39,16 @@ export function jobBegins(job: Pick<JournalRecord, 'id' | 'kind' | 'trigger' | '
   return { format: 1, ...job, endedAt: null, outcome: 'running', failure: null, numbers: {}, about: {} };
 }
 
+/** What the line of a job says of the destination that it works at, where that is the second one. */
+export function aboutPlace(isSecond = false): JournalRecord['about'] {
+  return isSecond ? { destination: 'second' } : {};
+}
+
+/** Tells whether a job was about the second destination. */
+export function isOfSecond({ about }: Pick<JournalRecord, 'about'>): boolean {
+  return about['destination'] === 'second';
+}
+
 /** The line of a job that did what it was for. */
 export function jobSucceeded(
   begun: JournalRecord,

@@ -1,5 +1,5 @@
 import type { Trouble } from './health-facts.ts';
-import type { JournalRecord } from './journal-record.ts';
+import { isOfSecond, type JournalRecord } from './journal-record.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention-plan.ts';
 
 /** What a prune's journal record tells about the policy that it followed. */
@@ -30,11 +30,6 @@ export function whyUnusual(
   ).length;
   const usual = Math.max(1, backups) + 1;
   return condemned > usual ? `${condemned} backups would be deleted, usual would be at most ${usual}` : undefined;
-}
-
-/** Tells whether a job was about the second destination. */
-export function isOfSecond({ about }: Pick<JournalRecord, 'about'>): boolean {
-  return about['destination'] === 'second';
 }
 
 /** The prunes that wait for a person, at the destination and where there is one at the second; one that ran since answers it. */

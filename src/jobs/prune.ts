@@ -1,7 +1,15 @@
 import { Failure } from '../core/failure.ts';
-import { jobBegins, jobFailed, jobId, jobSucceeded, type JournalRecord } from '../core/journal-record.ts';
+import {
+  aboutPlace,
+  isOfSecond,
+  jobBegins,
+  jobFailed,
+  jobId,
+  jobSucceeded,
+  type JournalRecord,
+} from '../core/journal-record.ts';
 import type { UnfinishedDecision, WalDecision } from '../core/retention-plan.ts';
-import { isOfSecond, policyNumbers, whyUnusual } from '../core/unusual-prune.ts';
+import { policyNumbers, whyUnusual } from '../core/unusual-prune.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { proveOwnership } from '../repository/ownership.ts';
 import { randomName } from '../system/files.ts';
@@ -42,7 +50,7 @@ export async function prune(context: PruneContext, request: PruneRequest): Promi
   try {
     const startedAt = context.clock.now();
     const trigger = request.by === 'person' ? 'person' : 'backup';
-    const about: JournalRecord['about'] = context.isSecond === true ? { destination: 'second' } : {};
+    const about = aboutPlace(context.isSecond);
     const begins = jobBegins({ id: jobId('prune', startedAt, randomName(3)), kind: 'prune', trigger, startedAt });
     const begun = { ...begins, about };
     const plan = await journaled(context, begun, async () => await decide(context));

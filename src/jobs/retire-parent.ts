@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lastSignOfLife } from '../core/backup-list.ts';
 import type { IncarnationCatalogue } from '../core/catalogue.ts';
 import { Failure } from '../core/failure.ts';
-import { jobBegins, jobFailed, jobId, jobSucceeded, type JournalRecord } from '../core/journal-record.ts';
+import { aboutPlace, jobBegins, jobFailed, jobId, jobSucceeded } from '../core/journal-record.ts';
 import { planIdOf } from '../core/plan-id.ts';
 import { whyNotRetire } from '../core/retire.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
@@ -72,7 +72,7 @@ export async function retireParent(context: RetireContext, confirm: string): Pro
     if (plan.id !== confirm) return undefined;
     const startedAt = context.clock.now();
     const id = jobId('retire', startedAt, randomName(3));
-    const about: JournalRecord['about'] = context.isSecond === true ? { destination: 'second' } : {};
+    const about = aboutPlace(context.isSecond);
     const begun = { ...jobBegins({ id, kind: 'retire', trigger: 'person', startedAt }), about };
     await appendJournal(context.unit, begun);
     try {

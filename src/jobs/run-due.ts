@@ -1,9 +1,8 @@
 import { dueJobs, type DueFacts, type DueJob } from '../core/due.ts';
 import { isFailure, toFailure, type Failure } from '../core/failure.ts';
 import { stillNeeded } from '../core/needed-backup.ts';
-import type { JournalRecord } from '../core/journal-record.ts';
+import { isOfSecond, type JournalRecord } from '../core/journal-record.ts';
 import type { Settings } from '../core/settings.ts';
-import { isOfSecond } from '../core/unusual-prune.ts';
 import { readBackups, readMarks } from '../repository/catalogue.ts';
 import { listIncarnations } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
