@@ -2,7 +2,7 @@ import { toFailure } from '../core/failure.ts';
 import type { RetentionPlan } from '../core/retention-plan.ts';
 import { segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
-import { takeLockSoon } from '../jobs/job-context.ts';
+import { underLock } from '../jobs/job-context.ts';
 import { makePrunePlan, type PruneContext, type PrunePlan } from '../jobs/prune-plan.ts';
 import { prune, type PruneOutcome } from '../jobs/prune.ts';
 import { withWholeSecond, type SecondPlace } from '../jobs/second.ts';
@@ -24,12 +24,7 @@ export async function atSecond<T>(
 
 /** Deletes at the second while nobody fills it: who does may be about to store what he has read before. Fails with `busy`. */
 export async function whileNotKept<T>({ unit }: SecondPlace, work: () => Promise<T>): Promise<T> {
-  const lock = await takeLockSoon(unit, 'second', 'keeping the second destination');
-  try {
-    return await work();
-  } finally {
-    await lock.release();
-  }
+  return await underLock(unit, 'second', 'keeping the second destination', work);
 }
 
 /** What would expire, at each destination by what lies there. */

@@ -8,7 +8,7 @@ import { listIncarnations } from '../repository/incarnations.ts';
 import type { Repository } from '../repository/repository.ts';
 import { readOwnerState, type OwnerState } from '../system/home.ts';
 import { recordNeededBackup } from '../system/needed-backups.ts';
-import { takeLockSoon, type JobContext } from './job-context.ts';
+import { underLock, type JobContext } from './job-context.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
 import { isStreaming } from './stream-facts.ts';
 import { reconcileStreaming } from './streaming.ts';
@@ -45,12 +45,8 @@ export async function readStanding(
  * backup needed. Fails with `refused` when somebody else archives, with `busy` during a restore.
  */
 export async function configure(context: JobContext, repository: Repository): Promise<Configured> {
-  const lock = await takeLockSoon(context.unit, 'archiving', `the configuration of ${context.cluster.label}`);
-  try {
-    return await reconcile(context, repository);
-  } finally {
-    await lock.release();
-  }
+  const what = `the configuration of ${context.cluster.label}`;
+  return await underLock(context.unit, 'archiving', what, async () => await reconcile(context, repository));
 }
 
 /** Fails with `busy` while a restore owns the cluster's files; at its last stage the restore itself wants them configured. */

@@ -94,3 +94,13 @@ export async function takeLockSoon(unit: UnitFolder, name: string, what: string)
   await makePrivateFolder(unit.path);
   return await takeLockWithin(patienceMs, unit.lock(name), what);
 }
+
+/** Works under such a lock. */
+export async function underLock<T>(unit: UnitFolder, name: string, what: string, work: () => Promise<T>): Promise<T> {
+  const lock = await takeLockSoon(unit, name, what);
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}

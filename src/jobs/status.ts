@@ -17,7 +17,7 @@ import { readJournal } from '../system/journal.ts';
 import { readNeededBackups } from '../system/needed-backups.ts';
 import { readArchiveLag } from './archive-lag.ts';
 import { readStanding } from './configure.ts';
-import { openSettingsRepository, openSettingsStorage, takeLockSoon, type JobContext } from './job-context.ts';
+import { openSettingsRepository, openSettingsStorage, underLock, type JobContext } from './job-context.ts';
 import { isKeptCopy } from './keep-copy.ts';
 import { readCatalogueByMemory } from './remembered-wal.ts';
 import { isUnderWay, readRestoreState } from './restore/restore-state.ts';
@@ -132,12 +132,8 @@ async function aboutRepository(context: JobContext, how: AskOptions): Promise<Re
 }
 
 async function askAlone(context: JobContext): Promise<RepositoryFacts> {
-  const lock = await takeLockSoon(context.unit, 'ask', `a question to the repository about ${context.cluster.label}`);
-  try {
-    return await ask(context);
-  } finally {
-    await lock.release();
-  }
+  const what = `a question to the repository about ${context.cluster.label}`;
+  return await underLock(context.unit, 'ask', what, async () => await ask(context));
 }
 
 async function ask(context: JobContext): Promise<RepositoryFacts> {

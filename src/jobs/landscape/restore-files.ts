@@ -9,7 +9,7 @@ import { readAccounts, type Accounts } from '../../system/accounts.ts';
 import { readFileBytes, writeAtomically } from '../../system/files.ts';
 import { makePrivateFolder } from '../../system/home.ts';
 import { placeDirectory, placeFile, placeLink, type Placing } from '../../system/placing.ts';
-import { takeLockSoon } from '../job-context.ts';
+import { underLock } from '../job-context.ts';
 import { endpointsDigest, restoreFolder, type LandscapeContext } from './context.ts';
 import { isLinkToDirectory, keepPrevious, placingOf } from './previous.ts';
 import { stageFiles } from './staging.ts';
@@ -26,12 +26,7 @@ export interface FilesReport {
 
 /** The lock of all stages: one at a time. */
 export async function withRestoreLock<T>({ unit }: LandscapeContext, work: () => Promise<T>): Promise<T> {
-  const lock = await takeLockSoon(unit, 'restore', "a stage of this unit's restore");
-  try {
-    return await work();
-  } finally {
-    await lock.release();
-  }
+  return await underLock(unit, 'restore', "a stage of this unit's restore", work);
 }
 
 /**
