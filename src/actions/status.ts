@@ -1,3 +1,4 @@
+import { findingText } from '../core/health-facts.ts';
 import { stepText } from '../core/job-text.ts';
 import { inJujuWords } from '../core/juju-words.ts';
 import { isPending } from '../core/job.ts';
@@ -16,8 +17,8 @@ export const status: Action = {
     const to = addresseeOf(snapshot);
     const { cluster, landscape, jobs } = snapshot.local;
     const files = landscape?.files.second ?? [];
-    const details = [...(cluster?.health?.details ?? []), ...files].map(
-      ({ level, text, next }) => `${level}: ${text}${next === null ? '' : `\n  next: ${inJujuWords(next, to)}`}`,
+    const details = [...(cluster?.health?.details ?? []), ...files].map((each) =>
+      findingText({ ...each, next: each.next === null ? null : inJujuWords(each.next, to) }),
     );
     const running = jobs
       .filter(isPending)

@@ -1,3 +1,4 @@
+import { findingText } from '../core/health-facts.ts';
 import { landscapeUnitFactsSchema } from '../core/landscape-facts.ts';
 import { formatBytes } from '../core/words.ts';
 import { landscapeFacts as ask, type LandscapeReport } from '../jobs/landscape/facts.ts';
@@ -39,7 +40,7 @@ function describe({ published, files, landscape }: LandscapeReport): string {
     ...services.map(({ unit, state }) => `${unit}: ${state}`),
     ...Object.entries(room).map(([place, bytes]) => `free at ${place}: ${formatBytes(bytes)}`),
     files.keptAt === null ? 'its files are not kept yet' : `its files are kept as of ${files.keptAt.toISOString()}`,
-    ...files.second.map(({ level, text, next }) => `${level}: ${text}${next === null ? '' : `\n  next: ${next}`}`),
+    ...files.second.map(findingText),
     ...(fencedFor === null ? [] : [`FENCED for the restore of plan ${fencedFor}: nobody can start it`]),
     ...faults.map((fault) => `could not be told: ${fault}`),
   ].join('\n');

@@ -1,5 +1,6 @@
 import type { Health } from '../core/health.ts';
 import { assess } from '../core/health.ts';
+import { findingText } from '../core/health-facts.ts';
 import { readHealthFacts } from '../jobs/status.ts';
 import type { Verb } from './program.ts';
 
@@ -25,12 +26,6 @@ worst that was found; "next:" is what to do about it. Exit code 12: somebody has
   },
 };
 
-function describe({ level, text, next, details }: Health): string {
-  const lines = [`${level}: ${text}`];
-  if (next !== undefined) lines.push(`  next: ${next}`);
-  for (const detail of details) {
-    lines.push(`${detail.level}: ${detail.text}`);
-    if (detail.next !== undefined) lines.push(`  next: ${detail.next}`);
-  }
-  return lines.join('\n');
+function describe(health: Health): string {
+  return [health, ...health.details].map(findingText).join('\n');
 }

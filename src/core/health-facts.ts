@@ -15,6 +15,15 @@ export interface Finding {
   readonly next: string | undefined;
 }
 
+/** A finding as people read it: the next step on a line of its own. */
+export function findingText({
+  level,
+  text,
+  next,
+}: Pick<Finding, 'level' | 'text'> & { next?: string | null | undefined }): string {
+  return `${level}: ${text}${next === undefined || next === null ? '' : `\n  next: ${next}`}`;
+}
+
 /** An error as the facts carry it: its kind decides, its words are told. */
 export interface Trouble {
   readonly kind: string;

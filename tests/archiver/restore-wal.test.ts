@@ -10,11 +10,11 @@ import { servePlanSchema, type RestoreService } from '../../src/core/restore-ser
 import { parseWalName, segmentName } from '../../src/core/wal-name.ts';
 import { claimIncarnation } from '../../src/repository/incarnations.ts';
 import { walKey, type Place } from '../../src/repository/layout.ts';
-import { storePart } from '../../src/repository/wal-parts.ts';
 import { storeWal } from '../../src/repository/wal-store.ts';
 import { writeJson } from '../../src/system/files.ts';
 import { ownerStateSchema } from '../../src/system/home.ts';
 import { encryptionFor, encryptionOptions, newAgeKey } from '../setup/age.ts';
+import { storeBeginning } from '../repository/copy-site.ts';
 import { containing } from '../setup/containing.ts';
 import { readTree } from '../setup/tree.ts';
 import {
@@ -292,11 +292,7 @@ test('without a plan the end of the WAL is absent, and a hole in it is not', asy
 test('a beginning of a segment after a missing one tells of a hole as well', async () => {
   await store({ timeline: 1, number: 6 });
   const bytes = segmentBytes({ timeline: 1, number: 8 }).subarray(0, 8192);
-  const chunks = [bytes];
-  const read = async (buffer: Uint8Array) => await Promise.resolve(chunks.shift()?.copy(buffer) ?? 0);
-  const name = parseWalName('000000010000000000000008');
-  if (name.kind !== 'segment') throw new Error('no segment');
-  await storePart(at.repository, at.place, name, { read, length: bytes.byteLength }, 1);
+  await storeBeginning(at.repository, at.place, '000000010000000000000008', bytes);
 
   expect((await failure('000000010000000000000007')).message).toContain('but 000000010000000000000008 after it is');
   expect(await ask('000000010000000000000008')).toBe('served');

@@ -13,12 +13,19 @@ import { layout } from '../../src/repository/layout.ts';
 import { readParts } from '../../src/repository/parts.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
 import { bytesOf } from '../../src/repository/small-object.ts';
-import { readPart, storePart } from '../../src/repository/wal-parts.ts';
+import { readPart } from '../../src/repository/wal-parts.ts';
 import { readWal, storeWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { now, segmentSize } from '../core/catalogue-builder.ts';
 import { fixedClock } from '../doubles/fixed-clock.ts';
-import { claim, place, storeSegments, storeWholeBackup, systemIdentifier } from '../repository/copy-site.ts';
+import {
+  claim,
+  place,
+  storeBeginning,
+  storeSegments,
+  storeWholeBackup,
+  systemIdentifier,
+} from '../repository/copy-site.ts';
 import { memoryRepository, type MemoryRepository } from '../repository/memory-repository.ts';
 import { encryptionFor, newAgeKey } from '../setup/age.ts';
 import { bytes, noise } from '../storage/bytes.ts';
@@ -91,22 +98,10 @@ async function fill(repository: Repository, root: string): Promise<void> {
   }
   await writeFile(path, '1\t0/3000000\tno recovery target specified\n');
   await storeWal(repository, place, parseWalName('00000002.history'), path, 1);
-  await storeBeginning(repository, noise(partLength));
+  // What is known of the segment after the last one.
+  await storeBeginning(repository, place, segmentName(1, 7, segmentSize), noise(partLength));
   for (const segment of [2, 4]) await storeWholeBackup(repository, { daysAgo: 8 - segment, segment });
   await storeFileSet(repository, set, () => bytesOf('a tar'), 1);
-}
-
-/** Stores what is known of the segment after the last one. */
-async function storeBeginning(repository: Repository, known: Uint8Array): Promise<void> {
-  const name = parseWalName(segmentName(1, 7, segmentSize));
-  if (name.kind !== 'segment') throw new Error('no segment');
-  let given = 0;
-  const read = async (buffer: Uint8Array): Promise<number> => {
-    const count = Buffer.from(known).copy(buffer, 0, given);
-    given += count;
-    return await Promise.resolve(count);
-  };
-  await storePart(repository, place, name, { read, length: known.byteLength }, 1);
 }
 
 /** Plans what the unit may do. */

@@ -4,13 +4,12 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Backup } from '../../src/core/backup.ts';
 import { knownLength } from '../../src/archiver/stream-folder.ts';
-import { parseWalName } from '../../src/core/wal-name.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
 import { ownScope } from '../../src/jobs/rewrap-plan.ts';
 import { planRewrap, runRewrap } from '../../src/jobs/rewrap.ts';
 import { layout } from '../../src/repository/layout.ts';
 import { openRepository } from '../../src/repository/repository.ts';
-import { storePart } from '../../src/repository/wal-parts.ts';
+import { storeBeginning } from '../repository/copy-site.ts';
 import { listWal } from '../../src/repository/wal-store.ts';
 import { encryptionFor, encryptionOptions, newAgeKey, type AgeKey } from '../setup/age.ts';
 import { backupContext, makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
@@ -128,22 +127,13 @@ async function storedUpTo(segment: string): Promise<void> {
   await expect.poll(names, { timeout: 30_000, interval: 200 }).toContain(segment);
 }
 
-/** Stores what is known of a segment that is not finished, as a stream does, and a shorter beginning of it. */
-async function storeBeginning(segment: string): Promise<void> {
+/** Stores what is known of a segment that is not finished, and a shorter beginning of it. */
+async function storeBeginnings(segment: string): Promise<void> {
   const { repository, place, cluster } = archived;
-  const name = parseWalName(segment);
-  if (name.kind !== 'segment') throw new Error(`${segment} is no segment`);
   const path = join(cluster.dataDirectory, 'pg_wal', segment);
   const length = await knownLength(path, 1024 * 1024);
   for (const each of [8192, length]) {
-    const bytes = (await readFile(path)).subarray(0, each);
-    let given = 0;
-    const read = async (buffer: Uint8Array) => {
-      const count = bytes.copy(buffer, 0, given);
-      given += count;
-      return await Promise.resolve(count);
-    };
-    await storePart(repository, place, name, { read, length: each }, 1);
+    await storeBeginning(repository, place, segment, (await readFile(path)).subarray(0, each));
   }
 }
 
@@ -162,7 +152,7 @@ describe.each([
     const last = await server.sql('SELECT pg_walfile_name(pg_switch_wal())');
     await storedUpTo(last);
     await server.sql("INSERT INTO here VALUES (9002, 'streamed')");
-    await storeBeginning(await server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
+    await storeBeginnings(await server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
     const bad = await contents(server);
 
     const before = await restoreByHand(backup, 'before', { time: time.trim() });
@@ -198,7 +188,7 @@ test('by hand, a backup and WAL that were encrypted anew come back with the new 
   await archived.server.sql("INSERT INTO here VALUES (9001, 'later'); INSERT INTO there VALUES (9001, 'later')");
   await storedUpTo(await archived.server.sql('SELECT pg_walfile_name(pg_switch_wal())'));
   await archived.server.sql("INSERT INTO here VALUES (9002, 'streamed')");
-  await storeBeginning(await archived.server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
+  await storeBeginnings(await archived.server.sql('SELECT pg_walfile_name(pg_current_wal_lsn())'));
   const good = await contents(archived.server);
 
   const storage = archived.repository.storage;

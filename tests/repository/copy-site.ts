@@ -9,6 +9,7 @@ import { storeObject, storeParts } from '../../src/repository/parts.ts';
 import { appendRecord } from '../../src/repository/records.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { bytesOf } from '../../src/repository/small-object.ts';
+import { storePart } from '../../src/repository/wal-parts.ts';
 import { storeWalInOnePass, type ReadOnce, type Stored } from '../../src/repository/wal-store.ts';
 import { backup as built, segmentSize } from '../core/catalogue-builder.ts';
 import { noise } from '../storage/bytes.ts';
@@ -82,7 +83,7 @@ export async function storeSegment(
 }
 
 /** Bytes in memory as a file that is read once. */
-export function readOnce(plain: Uint8Array): ReadOnce {
+function readOnce(plain: Uint8Array): ReadOnce {
   let at = 0;
   const read = async (buffer: Uint8Array): Promise<number> => {
     const chunk = plain.subarray(at, at + buffer.byteLength);
@@ -91,6 +92,18 @@ export function readOnce(plain: Uint8Array): ReadOnce {
     return chunk.byteLength;
   };
   return { read, length: plain.byteLength };
+}
+
+/** Stores what is known of a segment that is not finished, by its name, as a stream does. */
+export async function storeBeginning(
+  repository: Repository,
+  where: Place,
+  segment: string,
+  known: Uint8Array,
+): Promise<void> {
+  const name = parseWalName(segment);
+  if (name.kind !== 'segment') throw new Error(`${segment} is no segment`);
+  await storePart(repository, where, name, readOnce(known), 1);
 }
 
 /** Fills a repository with one of everything: what a copy takes along, and what it leaves. */

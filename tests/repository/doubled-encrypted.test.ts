@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseWalName, segmentName } from '../../src/core/wal-name.ts';
-import { listParts, removeParts, storePart } from '../../src/repository/wal-parts.ts';
+import { listParts, removeParts } from '../../src/repository/wal-parts.ts';
 import { readWal } from '../../src/repository/wal-store.ts';
 import { layout } from '../../src/repository/layout.ts';
 import { openRepository } from '../../src/repository/repository.ts';
@@ -14,7 +14,7 @@ import {
   claim,
   place,
   plainOf,
-  readOnce,
+  storeBeginning,
   storeSegment,
   storeSegments,
   storeWholeBackup,
@@ -104,7 +104,7 @@ describe('while the first is away', () => {
     const name = parseWalName(segmentName(1, 2, segmentSize));
     if (name.kind !== 'segment') throw new Error('no segment');
     for (const length of [1000, 2000]) {
-      await storePart(repository, place, name, readOnce(plainOf(2).subarray(0, length)), 1);
+      await storeBeginning(repository, place, name.name, plainOf(2).subarray(0, length));
     }
     await removeParts(repository, place, name, [1000]);
     await site.settle();
