@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import type * as fs from 'node:fs';
 import type * as promises from 'node:fs/promises';
 import type * as timers from 'node:timers/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, test, vi } from 'vitest';
 import type * as walNames from '../../src/core/wal-name.ts';
+import { historyRoot, historyRun, tellHistories } from './history-run.ts';
 import { historySegmentSize } from './history-size.ts';
 import { Tally } from './history-tally.ts';
 import { RealFront } from './recovery-front.ts';
@@ -45,9 +45,8 @@ let root: string;
 let shipped: string;
 
 beforeAll(async () => {
-  root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'lb-recoveries-'));
+  root = historyRoot('recoveries');
   shipped = await RealFront.install(root);
-  vi.stubEnv('PG_CLUSTER_CONF_ROOT', join(root, 'conf'));
   const now = performance.now.bind(performance);
   vi.spyOn(performance, 'now').mockImplementation(() => timeOfProgram() ?? now());
 });
@@ -58,18 +57,11 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/**
- * The same ones each time, so that it is a change that makes them fail; another HISTORY_SEED and more HISTORY_RUNS look further.
- * HISTORY_SEED, with HISTORY_PATH where one was told, repeats.
- */
-const seed = Number(process.env['HISTORY_SEED'] ?? 20261124);
-const path = process.env['HISTORY_PATH'];
-const numRuns = Number(process.env['HISTORY_RUNS'] ?? 600);
-/** So many go on side by side, as each waits for a shell and for files most of the time. */
-const lanes = path === undefined ? 4 : 1;
+/** The same ones each time, so that it is a change that makes them fail; another HISTORY_SEED and more HISTORY_RUNS look further. */
+const asked = historyRun({ seed: 20261124, runs: 600 });
 
 test('whatever befalls a recovery, it gets the bytes of its lineage, and is told of an end only where there is one', async () => {
-  process.stdout.write(`recoveries: HISTORY_SEED=${seed}, segments of ${historySegmentSize} bytes\n`);
+  process.stdout.write(`recoveries: HISTORY_SEED=${asked.seed}, segments of ${historySegmentSize} bytes\n`);
   const tally = new Tally();
   let made = 0;
   const tell = async (front: RealFront, { past, lacks, steps }: RecoveryHistory) => {
@@ -91,19 +83,14 @@ test('whatever befalls a recovery, it gets the bytes of its lineage, and is told
     }
   };
 
-  const parameters = path === undefined ? {} : { path };
-  const runs = Math.ceil(numRuns / lanes);
-  const told = Array.from({ length: lanes }, async (_, lane) => {
+  await tellHistories(asked, async (hold) => {
     const front = new RealFront(shipped);
-    const property = fc.asyncProperty(anyRecovery, async (history) => await tell(front, history));
     try {
-      await fc.assert(property, { numRuns: runs, seed: seed + lane, ...parameters });
+      await hold(fc.asyncProperty(anyRecovery, async (history) => await tell(front, history)));
     } finally {
       front.end();
     }
   });
-  await Promise.allSettled(told);
-  await Promise.all(told);
 
   process.stdout.write(`${made} recoveries: ${String(tally)}\n`);
 }, 1_800_000);

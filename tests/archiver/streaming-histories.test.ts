@@ -1,13 +1,12 @@
 import fc from 'fast-check';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import type * as fs from 'node:fs';
 import type * as promises from 'node:fs/promises';
 import type * as timers from 'node:timers/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, test, vi } from 'vitest';
 import type * as walNames from '../../src/core/wal-name.ts';
-import { mebibyte } from '../setup/wal-unit.ts';
+import { historyRoot, historyRun, tellHistories, useSmallBuffers } from './history-run.ts';
 import { historySegmentSize } from './history-size.ts';
 import { Tally } from './history-tally.ts';
 import { timeOfProgram } from './recovery-machine.ts';
@@ -53,14 +52,10 @@ vi.mock('../../src/system/lock.ts', async () => (await import('./streaming-postg
 let root: string;
 
 beforeAll(() => {
-  root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'lb-streams-'));
-  vi.stubEnv('PG_CLUSTER_CONF_ROOT', join(root, 'conf'));
+  root = historyRoot('streams');
   const now = performance.now.bind(performance);
   vi.spyOn(performance, 'now').mockImplementation(() => timeOfProgram() ?? now());
-  const allocate = Buffer.allocUnsafeSlow;
-  vi.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) =>
-    allocate(size === mebibyte ? 2 * historySegmentSize : size),
-  );
+  useSmallBuffers();
 });
 
 afterAll(() => {
@@ -69,15 +64,8 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/**
- * The same ones each time, so that it is a change that makes them fail; another HISTORY_SEED and more HISTORY_RUNS look further.
- * HISTORY_SEED, with HISTORY_PATH where one was told, repeats.
- */
-const seed = Number(process.env['HISTORY_SEED'] ?? 20261124);
-const path = process.env['HISTORY_PATH'];
-const numRuns = Number(process.env['HISTORY_RUNS'] ?? 400);
-/** So many go on side by side, as each waits for files most of the time. */
-const lanes = path === undefined ? 4 : 1;
+/** The same ones each time, so that it is a change that makes them fail; another HISTORY_SEED and more HISTORY_RUNS look further. */
+const asked = historyRun({ seed: 20261124, runs: 400 });
 
 let made = 0;
 
@@ -114,21 +102,13 @@ test('the way back to archiving ends where a timeline began in its last segment'
 });
 
 test('whatever befalls a stream and the ways to it and back, what was told to be durable is stored, and no hole is unknown', async () => {
-  process.stdout.write(`streams: HISTORY_SEED=${seed}\n`);
+  process.stdout.write(`streams: HISTORY_SEED=${asked.seed}\n`);
   const tally = new Tally();
   const property = fc.asyncProperty(anyStreaming, async (history) => await tell(tally, history));
 
-  const parameters = path === undefined ? {} : { path };
-  const runs = Math.ceil(numRuns / lanes);
-  const told = Array.from({ length: lanes }, async (_, lane) => {
-    await fc.assert(property, {
-      numRuns: runs,
-      seed: seed + lane,
-      ...parameters,
-    });
+  await tellHistories(asked, async (hold) => {
+    await hold(property);
   });
-  await Promise.allSettled(told);
-  await Promise.all(told);
 
   process.stdout.write(`${made} streams: ${String(tally)}\n`);
 }, 1_800_000);
