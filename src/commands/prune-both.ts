@@ -1,4 +1,4 @@
-import { toFailure } from '../core/failure.ts';
+import { Failure, toFailure } from '../core/failure.ts';
 import type { RetentionPlan } from '../core/retention-plan.ts';
 import { segmentName } from '../core/wal-name.ts';
 import { formatBytes } from '../core/words.ts';
@@ -31,15 +31,19 @@ export async function whileNotKept<T>({ unit }: SecondPlace, work: () => Promise
 export async function printPrune(context: SecondPlace, site: PruneContext): Promise<Result> {
   const plan = await makePrunePlan(site);
   if (context.settings.second === undefined) return { text: describe(plan), json: { plan: toJson(plan) } };
-  const second = await atSecond(context, site, makePrunePlan).catch(toFailure);
-  const why = second instanceof Error ? second.message : 'the second destination is away or lacks something';
-  const isPlan = second !== undefined && !(second instanceof Error);
-  const there = isPlan ? `at the second destination:\n${describe(second)}` : `${why}: nothing expires there now`;
+  const second = (await atSecond(context, site, makePrunePlan).catch(toFailure)) ?? notWhole;
+  const there =
+    second instanceof Failure
+      ? `${second.message}: nothing expires there now\n  next: ${second.hint ?? howToLook}`
+      : `at the second destination:\n${describe(second)}`;
   return {
     text: `${describe(plan)}\n\n${there}`,
-    json: { plan: toJson(plan), second: isPlan ? toJson(second) : null },
+    json: { plan: toJson(plan), second: second instanceof Failure ? null : toJson(second) },
   };
 }
+
+const howToLook = 'landscape-backup status says how it is; what has expired there goes when it is whole again.';
+const notWhole = new Failure('unavailable', 'the second destination is away or lacks something', { hint: howToLook });
 
 /** Deletes what was confirmed, at the destination for which it was printed. */
 export async function confirmPrune(context: SecondPlace, site: PruneContext, confirm: string): Promise<Result> {
