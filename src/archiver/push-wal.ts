@@ -33,7 +33,7 @@ const costliestLevel = 10;
 export function parallelPushes(segmentSize: number, cores: number, level: number): number {
   if (level >= costliestLevel) return 1;
   const fit = Math.min(Math.floor(onePassLimit / segmentSize), level >= costlyLevel ? 2 : Infinity);
-  return Math.max(1, Math.min(fit, cores + 1, 4));
+  return Math.max(1, Math.min(fit, cores + 2, 4));
 }
 
 /** The path of a WAL file in a data directory. */
