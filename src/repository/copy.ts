@@ -237,7 +237,7 @@ class CopyRun {
 
   async #isThere(key: string): Promise<boolean> {
     const name = key.slice(folderOf(key).length);
-    return (await this.#sides.copy.folders(folderOf(key))).includes(name);
+    return (await this.#sides.copy.folders(folderOf(key), key)).includes(name);
   }
 
   /**

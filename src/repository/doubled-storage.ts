@@ -83,20 +83,20 @@ export class DoubledStorage implements Storage {
   /** What is noted as lacking at the first is compared with what is there when it is brought over: until then the second may answer. */
   async folders(prefix: string, of?: string): Promise<readonly string[]> {
     if (of === undefined || (await this.#places.folder.entry('first', of)) === undefined) {
-      return await this.#folders(prefix);
+      return await this.#folders(prefix, of);
     }
     const ofSecond = async (second: Storage) => {
-      const names = await second.folders(prefix);
+      const names = await second.folders(prefix, of);
       if (names.includes(of.slice(prefix.length))) return names;
       throw new Failure('missing', `${of} is not at ${second.url} any more`);
     };
-    return await this.#places.askEither(prefix, async () => await this.#folders(prefix), ofSecond);
+    return await this.#places.askEither(prefix, async () => await this.#folders(prefix, of), ofSecond);
   }
 
-  async #folders(prefix: string): Promise<readonly string[]> {
+  async #folders(prefix: string, of?: string): Promise<readonly string[]> {
     const below = await this.#lackingBelow(prefix); // Before the first is asked, as in a listing.
     const lacking = below.map((key) => /^[^/]*\/?/.exec(key.slice(prefix.length))?.[0] ?? '');
-    const names = await (await this.#first()).folders(prefix);
+    const names = await (await this.#first()).folders(prefix, of);
     return lacking.length === 0 ? names : [...new Set([...names, ...lacking])].toSorted();
   }
 

@@ -17,7 +17,7 @@ import { knowsConditionalComplete, proveConditionalPut } from './s3-probe.ts';
 import { inPieces, pieceBytes, putInParts, putSmall, putSpooled, type PutEnd } from './s3-put.ts';
 import { beginRead, readOn } from './s3-read.ts';
 import { remarksOnRules } from './s3-rules.ts';
-import { checkKey, type Range, type Remark, type Storage, type StoredObject } from './storage.ts';
+import { beginningWanted, checkKey, type Range, type Remark, type Storage, type StoredObject } from './storage.ts';
 
 interface S3Options {
   readonly access: S3Access;
@@ -98,11 +98,12 @@ class S3 implements Storage {
     }
   }
 
-  async folders(prefix: string): Promise<readonly string[]> {
+  async folders(prefix: string, of?: string): Promise<readonly string[]> {
     const full = this.#bucket.prefix + prefix;
+    const wanted = this.#bucket.prefix + beginningWanted(prefix, of);
     const names: string[] = [];
     const collect = async () => {
-      for await (const { Contents = [], CommonPrefixes = [] } of pages(this.#bucket, full, '/')) {
+      for await (const { Contents = [], CommonPrefixes = [] } of pages(this.#bucket, wanted, '/')) {
         for (const { Key = '' } of Contents) names.push(Key.slice(full.length));
         for (const { Prefix = '' } of CommonPrefixes) names.push(Prefix.slice(full.length));
       }

@@ -53,7 +53,8 @@ export interface Storage {
   /**
    * The names of the next level below a prefix, folders with a slash at their end, in order: a listing that does not descend.
    *
-   * `of` names an object there that the answer is wanted for: of two destinations the one that alone has it may give it.
+   * `of` names an object there that the answer is wanted for: names that begin otherwise than its own does, up to its first
+   * dot, may be left out; and of two destinations the one that alone has it may give the answer.
    */
   folders(prefix: string, of?: string): Promise<readonly string[]>;
 
@@ -76,6 +77,11 @@ export interface Storage {
   remarks(): Promise<readonly Remark[]>;
 
   close(): Promise<void>;
+}
+
+/** How the keys begin that `folders` has to tell of. */
+export function beginningWanted(prefix: string, of: string | undefined): string {
+  return of === undefined ? prefix : prefix + (/^[^./]*/.exec(of.slice(prefix.length))?.[0] ?? '');
 }
 
 const keyPattern = /^[A-Za-z0-9_@-][A-Za-z0-9._@-]*(?:\/[A-Za-z0-9_@-][A-Za-z0-9._@-]*)*$/;

@@ -1,6 +1,6 @@
 import { Failure } from '../../src/core/failure.ts';
 import { atPace } from '../../src/storage/pace.ts';
-import { checkKey, type Storage, type StoredObject } from '../../src/storage/storage.ts';
+import { beginningWanted, checkKey, type Storage, type StoredObject } from '../../src/storage/storage.ts';
 import { bytes } from '../storage/bytes.ts';
 
 /** A destination in this process's memory; storages opened on the same one see the same objects. */
@@ -39,8 +39,10 @@ function memoryStorage(objects: Map<string, Uint8Array>, url: string): Storage {
         if (whole !== undefined) yield { key, sizeBytes: whole.byteLength };
       }
     },
-    folders: async (prefix) => {
-      const names = keysBelow(prefix).map((key) => /^[^/]*\/?/.exec(key.slice(prefix.length))?.[0] ?? '');
+    folders: async (prefix, of) => {
+      const names = keysBelow(beginningWanted(prefix, of)).map(
+        (key) => /^[^/]*\/?/.exec(key.slice(prefix.length))?.[0] ?? '',
+      );
       return [...new Set(names)].toSorted();
     },
     remove: async (key) => {

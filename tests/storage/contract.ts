@@ -234,6 +234,19 @@ function listing(handles: Handles): void {
     expect(await other.folders('nothing/')).toEqual([]);
   });
 
+  test('what an answer is wanted for is in it, with all that begins as its name does up to the first dot', async () => {
+    const [storage, other] = handles();
+    for (const key of ['a/b.age', 'a/b.2.age', 'a/b.10.age', 'a/b/c', 'a/c.age', 'b.age']) {
+      await storage.put(key, bodyOf(key));
+    }
+
+    const names = await other.folders('a/', 'a/b.10.age');
+
+    expect(names.filter((name) => name.startsWith('b'))).toEqual(['b.10.age', 'b.2.age', 'b.age', 'b/']);
+    expect(['c.age']).toEqual(expect.arrayContaining(names.filter((name) => !name.startsWith('b'))));
+    expect(await other.folders('a/', 'a/d.age')).not.toContain('d.age');
+  });
+
   test('any set of keys is listed whole, in order, below any prefix', async () => {
     const [storage, other] = handles();
     let round = 0;

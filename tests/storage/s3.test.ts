@@ -340,6 +340,16 @@ describe('what lies there', () => {
     expect(await storage.folders('')).toEqual(['f0/', 'f1/', 'f2/']);
   });
 
+  test('the generations of one object are found without a listing of all that lies beside it', async () => {
+    server.dialect.pageSize = 3;
+    const others = Array.from({ length: 20 }, (_, index) => `a/0${index.toString().padStart(2, '0')}.zst.age`);
+    for (const key of [...others, 'a/007.zst.2.age']) await storage.put(key, bodyOf(key));
+    const asked = server.requests.length;
+
+    expect(await storage.folders('a/', 'a/007.zst.age')).toEqual(['007.zst.2.age', '007.zst.age']);
+    expect(server.requests.length - asked).toBe(1);
+  });
+
   test('a sweep aborts uploads that nobody added to since, those below the prefix only, and removes probes', async () => {
     const [half, rest] = [gate(), gate()];
     const slow = async function* () {
