@@ -4,7 +4,7 @@
  * Backup, unpacking and draining WAL side by side with pgBackRest through the same gateway of a real Ceph, by TLS with a
  * certificate authority of its own; plain, and encrypted by both. The gateway works on the same cores as its clients.
  *
- *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/s3.ts [--gigabytes 0.5] [--segments 40] [--runs 3]
+ *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/s3.ts [--gigabytes 0.5] [--segments 200] [--runs 3]
  */
 import { execa } from 'execa';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
@@ -25,7 +25,7 @@ import { drainOurs, prepareWal } from './waiting-wal.ts';
 const { values } = parseArgs({
   options: {
     gigabytes: { type: 'string', default: '0.5' },
-    segments: { type: 'string', default: '40' },
+    segments: { type: 'string', default: '200' },
     runs: { type: 'string', default: '3' },
   },
 });
