@@ -35,6 +35,8 @@ const crc32c = 0x82f63b78;
 const stretchBytes = 1024 * 1024;
 /** A stretch is written over when it is long compressed: garbage of a megabyte each would take more memory than all else. */
 const stretchesInUse = 4;
+/** What is smaller is joined: a compressor takes as long to be called as for a hundred kilobytes. */
+const gatherBytes = 256 * 1024;
 /** The names by which the server calls the owner of everything, whoever it is. Source: tarCreateHeader in tar.c. */
 const owner = 'postgres';
 
@@ -42,6 +44,8 @@ const owner = 'postgres';
 export class BackupTar {
   readonly #options: BackupTarOptions;
   readonly #crc: Awaited<ReturnType<typeof createCRC32>>;
+  /** For what is copied at once, when it is gathered: with a turn of its own it would have a large one written over too soon. */
+  readonly #small = Buffer.allocUnsafeSlow(gatherBytes);
   readonly #buffers = Array.from({ length: stretchesInUse }, () => Buffer.allocUnsafeSlow(stretchBytes));
   #read = 0;
   #bytes = 0;
@@ -67,7 +71,8 @@ export class BackupTar {
 
   /**
    * A file, as long as it was when it was found: what has grown since is cut, what was cut since is filled with zeros, and
-   * recovery brings the rest. False when it has gone. Each stretch is good until the next but two is asked for.
+   * recovery brings the rest. False when it has gone. A stretch of less than `gatherBytes` is good until the next one is asked
+   * for, any other until the fourth like it after it.
    */
   async *file(source: MemberSource): AsyncGenerator<Uint8Array, boolean> {
     const { file, name, listed, stats } = source;
@@ -135,6 +140,7 @@ export class BackupTar {
   }
 
   #buffer(bytes: number): Buffer {
+    if (bytes < gatherBytes) return this.#small.subarray(0, bytes);
     const buffer = this.#buffers[this.#read % stretchesInUse] ?? Buffer.alloc(0);
     this.#read += 1;
     return buffer.subarray(0, bytes);
@@ -165,9 +171,10 @@ async function readAt(handle: FileHandle, path: string, at: number, buffer: Buff
   return buffer.subarray(0, filled);
 }
 
-const gatherBytes = 256 * 1024;
-
-/** Joins small stretches: a compressor takes as long to be called as for a hundred kilobytes. */
+/**
+ * Joins small stretches, of which it asks for any number while the last large one is still in use: what it joins is copied, and
+ * large ones are passed on as they are.
+ */
 export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   let small: Uint8Array[] = [];
   let bytes = 0;

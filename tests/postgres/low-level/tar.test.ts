@@ -173,3 +173,26 @@ test('small stretches are joined in their order, large ones pass', async () => {
   expect(Buffer.concat(joined).equals(Buffer.concat(stretches))).toBe(true);
   expect(joined.length).toBeLessThan(stretches.length);
 });
+
+test('a large stretch is what it was while any number of small files is gathered behind it', async () => {
+  const tar = await BackupTar.begin({ manifest: undefined, pages: undefined, guard: () => undefined });
+  const lengths = [460_000, ...Array.from({ length: 12 }, () => 9000), 1_500_000, 300_000, 9000, 2_200_000];
+  const files = lengths.map((length, index) => Buffer.alloc(length, index + 1));
+  const sources: MemberSource[] = [];
+  for (const [index, bytes] of files.entries()) sources.push(await source(`gathered-${index}`, bytes));
+  const body = async function* () {
+    for (const from of sources) yield* tar.file(from);
+  };
+
+  // As a compressor does: it works on one while it asks for the next.
+  const found: Buffer[] = [];
+  let inUse: Uint8Array = new Uint8Array();
+  for await (const stretch of gathered(body())) {
+    found.push(Buffer.from(inUse));
+    inUse = stretch;
+  }
+  found.push(Buffer.from(inUse));
+
+  const whole = Buffer.concat(found);
+  for (const [index, bytes] of files.entries()) expect(whole.includes(bytes), `file ${index}`).toBe(true);
+});
