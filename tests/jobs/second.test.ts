@@ -1,6 +1,8 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { withExpected } from '../../src/archiver/open-expected.ts';
+import { destinationsAt } from '../../src/jobs/job-context.ts';
 import { keepSecond, withWholeSecond } from '../../src/jobs/second.ts';
 import { openRepository } from '../../src/repository/repository.ts';
 import { openDirectory } from '../../src/storage/directory.ts';
@@ -51,6 +53,25 @@ test('an empty second is filled over several slices of time, each by a process t
   const storage = await openDirectory(site.second, { url: `file://${site.second}`, isShared: () => false });
   await openRepository(storage, undefined);
   expect(await withWholeSecond(site.context, async () => await Promise.resolve('whole'))).toBe('whole');
+});
+
+test('a first that answers and is empty takes nothing, and the second nothing in its place', async () => {
+  await store(1, 3);
+  expect(await keepSecond(site.context, { fills: true })).toMatchObject({ is: 'kept' });
+  const id = await site.with(async (repository) => await Promise.resolve(repository.record.id));
+  const before = await objectsAt(site.second);
+  await rename(site.first, `${site.first}-not-mounted`);
+  await mkdir(site.first);
+
+  const { settings, unit } = site.context;
+  const at = { ...destinationsAt(site.context), encryption: settings.encryption, privateFolder: unit.path };
+  const storing = withExpected(at, id, async (repository) => {
+    await storeSegments(repository, 4, 4);
+  });
+
+  await expect(storing).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining(site.first) });
+  expect(await objectsAt(site.first)).toEqual([]);
+  expect(await objectsAt(site.second)).toEqual(before);
 });
 
 async function missingAtSecond(): Promise<readonly string[]> {
