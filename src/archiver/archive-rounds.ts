@@ -11,6 +11,8 @@ import { archivingText, checkOwnership, checkServer } from './archive-wal.ts';
 import { KeptStorage } from './kept-storage.ts';
 import { LateRequests } from './late-requests.ts';
 import { openExpected } from './open-expected.ts';
+import { batchOf, type Batch } from './push-batch.ts';
+import { pushQueue, type Waiting } from './push-queue.ts';
 import { parallelPushes, pushWal, walPath, type PushSession } from './push-wal.ts';
 import type { ResidentArchiver } from './resident.ts';
 import { closeSpool, openSpool, type ArchiveSpool } from './spool.ts';
@@ -18,10 +20,7 @@ import { readWaiting, statusFolder } from './waiting-wal.ts';
 
 const noteLimitMs = 5000;
 const beatMs = 1000;
-/** As much of the queue as is worked on before it is looked at again. */
-const batch = 64;
-/** More acknowledgements than PostgreSQL fetches in seconds; it is not calling when there are so many. */
-export const mostAcknowledged = 512;
+const nothing: Waiting = { names: [], atOnce: 0 };
 
 /** One look at what waits and one push of it after the other, with what is kept in between. */
 export class ArchiveRounds {
@@ -69,7 +68,11 @@ export class ArchiveRounds {
     }
     this.#idle = undefined;
     watch(statusFolder(this.#dataDirectory));
-    const waiting = await readWaiting(this.#dataDirectory);
+    return await this.#readWaiting(spool, this.#dataDirectory);
+  }
+
+  async #readWaiting(spool: ArchiveSpool, dataDirectory: string): Promise<readonly WalName[]> {
+    const waiting = await readWaiting(dataDirectory);
     this.#oldest = waiting[0]?.name;
     const names = new Set(waiting.map(({ name }) => name));
     for (const name of spool.acknowledged()) if (!names.has(name)) spool.forget(name);
@@ -83,34 +86,29 @@ export class ArchiveRounds {
     this.#storage.close();
   }
 
-  /** Pushes the oldest of what waits; says whether there is more. Fails with that of the oldest file, when all others have ended. */
-  async push(waiting: readonly WalName[]): Promise<boolean> {
+  /**
+   * Pushes what waits and what comes to wait meanwhile, oldest first; says whether there is more. Fails with that of the oldest
+   * file, when all others have ended. `goes` is called whenever some of it is stored and more is begun.
+   */
+  async push(waiting: readonly WalName[], goes: () => void = () => undefined): Promise<boolean> {
     const spool = this.#spool;
     const dataDirectory = this.#dataDirectory;
     if (spool === undefined || dataDirectory === undefined) return false;
-    const acknowledged = spool.acknowledged();
-    const open = waiting.filter(({ name }) => {
-      const state = stateOf(walPath(dataDirectory, name));
-      if (state === undefined) return false;
-      if (!acknowledged.has(name)) return true;
-      if (spool.isAcknowledged(name, state)) return false;
-      spool.forget(name); // Of other bytes, or half of one: who calls would not wait for a better one.
-      return true;
-    });
-    const todo = open.slice(0, Math.min(batch, mostAcknowledged - acknowledged.size));
-    if (todo.length === 0 && !this.#isFailing) return false;
-    this.#failed = todo[0]?.name;
+    const batch = batchOf(spool, dataDirectory, waiting);
+    if (batch.names.length === 0 && !this.#isFailing) return false;
+    this.#failed = batch.names[0]?.name;
     this.#requests.refuse();
-    const what = todo[0] === undefined ? 'opening the repository' : archivingText(todo[0].name);
-    const session = await this.#bounded(what, this.#openSession(spool, dataDirectory));
+    const session = await this.#bounded(whatFor(batch), this.#openSession(spool, dataDirectory, false));
     if (session === undefined) {
       this.#setFailing(true);
       return false;
     }
-    const moved = await this.#pushAll(session, todo);
+    return await this.#pushAll(session, batch, goes);
+  }
+
+  async #noteSuccess(): Promise<void> {
     this.#setFailing(false);
-    if (moved > 0 || open.length === 0) await noteArchiveSuccess(this.#archiver.unit, this.#archiver.clock.now());
-    return moved > 0 && open.length > todo.length;
+    await noteArchiveSuccess(this.#archiver.unit, this.#archiver.clock.now());
   }
 
   #setFailing(isFailing: boolean): void {
@@ -143,7 +141,12 @@ export class ArchiveRounds {
     await within(noteLimitMs, 'the note', noteArchiveFailure(unit, name, failure, clock.now())).catch(() => undefined);
   }
 
-  async #openSession(spool: ArchiveSpool, dataDirectory: string): Promise<PushSession | undefined> {
+  /** With something under way what is open stays open: where the settings want another one there is no session now. */
+  async #openSession(
+    spool: ArchiveSpool,
+    dataDirectory: string,
+    isUnderWay: boolean,
+  ): Promise<PushSession | undefined> {
     const { unit, step } = this.#archiver;
     const owner = await readJson(spool.owner, ownerStateSchema);
     const pin = await readJson(spool.pin, pinSchema);
@@ -156,38 +159,68 @@ export class ArchiveRounds {
     }
     await checkServer(unit, dataDirectory);
     // Other credentials, too, count at once and not only when the old ones have failed.
-    const storage = await this.#storage.storage({ destination, access, second, privateFolder: unit.path });
+    const at = { destination, access, second, privateFolder: unit.path };
+    if (isUnderWay && !this.#storage.isOpen(at)) return undefined;
+    const storage = await this.#storage.storage(at);
     const repository = await openExpected(storage, pin.repositoryId, encryption);
     await checkOwnership(repository, owner);
     step('repository proven');
     return { unit, repository, owner, spool, dataDirectory, level: compressionLevel, step };
   }
 
-  /** Pushes several at once, begun in order; after a failure none is begun any more. Says how many were stored. */
-  async #pushAll(session: PushSession, todo: readonly WalName[]): Promise<number> {
-    const { signal } = this.#archiver;
-    let next = 0;
-    let moved = 0;
-    const failures: { readonly name: string; readonly error: unknown }[] = [];
-    const size = Number(stateOf(walPath(session.dataDirectory, todo.at(-1)?.name ?? ''))?.sizeBytes ?? 0n);
-    const worker = async (): Promise<void> => {
-      for (;;) {
-        const name = todo[next];
-        if (name === undefined || failures.length > 0 || signal.aborted) return;
-        next += 1;
-        try {
-          const pushing = pushWal(session, name);
-          if ((await this.#bounded(archivingText(name.name), pushing)) !== 'changed') moved += 1;
-        } catch (error) {
-          failures.push({ name: name.name, error });
+  async #pushAll(begun: PushSession, first: Batch, goes: () => void): Promise<boolean> {
+    let session = begun;
+    let batch = first;
+    const storedNames = new Set<string>();
+    const waitingOf = ({ names }: Batch): Waiting => ({ names, atOnce: atOnceOf(session, names) });
+    const { stored, failure } = await pushQueue({
+      first: waitingOf(first),
+      push: async (name) => {
+        const end = await this.#bounded(archivingText(name.name), pushWal(session, name));
+        if (end !== 'changed') storedNames.add(name.name);
+        return end;
+      },
+      more: async (underWay, storedSoFar) => {
+        const next = await this.#next(session, underWay, storedNames);
+        if (next === undefined) return nothing;
+        ({ session, batch } = next);
+        if (storedSoFar > 0 && batch.names.length > 0) {
+          await this.#noteSuccess();
+          goes();
         }
-      }
-    };
-    await Promise.all(Array.from({ length: parallelPushes(size, availableParallelism(), session.level) }, worker));
-    const oldest = todo.flatMap(({ name }) => failures.filter((failure) => failure.name === name))[0];
-    if (oldest === undefined) return moved;
-    this.#failed = oldest.name;
-    throw toFailure(oldest.error);
+        return waitingOf(batch);
+      },
+      signal: this.#archiver.signal,
+    });
+    if (failure !== undefined) {
+      this.#failed = failure.name ?? this.#failed;
+      throw toFailure(failure.error);
+    }
+    this.#failed = undefined;
+    if (stored > 0 || (first.names.length === 0 && first.isAll)) await this.#noteSuccess();
+    else this.#setFailing(false);
+    return stored > 0 && !batch.isAll;
+  }
+
+  /**
+   * What comes next, and the session for it. `undefined` where all that is under way has to end first: this unit is somebody
+   * else now or its settings want another destination, and what was stored and waits again does not wait for that alone.
+   */
+  async #next(
+    { spool, dataDirectory, ...session }: PushSession,
+    underWay: ReadonlySet<string>,
+    stored: Set<string>,
+  ): Promise<{ readonly session: PushSession; readonly batch: Batch } | undefined> {
+    if (!spool.isInForce()) return undefined;
+    const waiting = await this.#readWaiting(spool, dataDirectory);
+    const names = new Set(waiting.map(({ name }) => name));
+    for (const name of stored) if (!names.has(name)) stored.delete(name);
+    const batch = batchOf(spool, dataDirectory, waiting, underWay);
+    if (batch.names.length === 0) return { session: { ...session, spool, dataDirectory }, batch };
+    if (batch.names.some(({ name }) => stored.has(name))) return undefined;
+    this.#failed = batch.names[0]?.name;
+    const renewed = await this.#bounded(whatFor(batch), this.#openSession(spool, dataDirectory, true));
+    return renewed === undefined ? undefined : { session: renewed, batch };
   }
 
   /** Waits for the destination, and says meanwhile that nothing is stuck: what has its bound is not. */
@@ -199,4 +232,13 @@ export class ArchiveRounds {
       clearInterval(beat);
     }
   }
+}
+
+function whatFor({ names: [first] }: Batch): string {
+  return first === undefined ? 'opening the repository' : archivingText(first.name);
+}
+
+function atOnceOf({ dataDirectory, level }: PushSession, names: readonly WalName[]): number {
+  const size = Number(stateOf(walPath(dataDirectory, names.at(-1)?.name ?? ''))?.sizeBytes ?? 0n);
+  return parallelPushes(size, availableParallelism(), level);
 }

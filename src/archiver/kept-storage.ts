@@ -8,9 +8,14 @@ type At = Omit<ExpectedAt, 'encryption'>;
 export class KeptStorage {
   #open: { readonly at: At; readonly storage: Storage } | undefined;
 
+  /** Tells whether it is this one that is open. */
+  isOpen(at: At): boolean {
+    return this.#open !== undefined && isSamePlaces(this.#open.at, at);
+  }
+
   /** Opens it, unless it is open. */
   async storage(at: At): Promise<Storage> {
-    if (this.#open !== undefined && isSamePlaces(this.#open.at, at)) return this.#open.storage;
+    if (this.#open !== undefined && this.isOpen(at)) return this.#open.storage;
     this.close();
     this.#open = { at, storage: await openAt(at) };
     return this.#open.storage;

@@ -44,6 +44,11 @@ export async function runResident(archiver: ResidentArchiver): Promise<void> {
   };
   const backoff = new Backoff();
   let isStuck = false;
+  const goes = () => {
+    backoff.succeeded();
+    isStuck = false;
+    say(rounds.idle ?? 'archiving');
+  };
   while (!signal.aborted) {
     archiver.alive();
     let hasMore = false;
@@ -53,10 +58,8 @@ export async function runResident(archiver: ResidentArchiver): Promise<void> {
       });
       const isPaused = (isStuck || !backoff.isOver) && !rounds.hasMoved();
       if (!isPaused) {
-        hasMore = await rounds.push(waiting);
-        backoff.succeeded();
-        isStuck = false;
-        say(rounds.idle ?? 'archiving');
+        hasMore = await rounds.push(waiting, goes);
+        goes();
       }
     } catch (error) {
       const failure = toFailure(error);

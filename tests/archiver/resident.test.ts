@@ -3,7 +3,7 @@ import { dump } from 'js-yaml';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mostAcknowledged } from '../../src/archiver/archive-rounds.ts';
+import { mostAcknowledged } from '../../src/archiver/push-batch.ts';
 import { openRepository } from '../../src/repository/repository.ts';
 import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import { readArchiveState, noteArchiveFailure } from '../../src/system/archive-state.ts';

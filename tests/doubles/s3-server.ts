@@ -54,6 +54,8 @@ export class S3Server {
   readonly requests: string[] = [];
   /** Asked for each request before it is answered. */
   fault: (request: string) => S3Fault | undefined = () => undefined;
+  /** Awaited for each request before anything of it is done. */
+  hold: (request: string) => Promise<void> = async () => undefined;
   /** The access keys that get in; all of them unless some are named. */
   keys: ReadonlySet<string> | undefined;
   /** Errors that answer a request whatever it is, by `METHOD query`. */
@@ -94,6 +96,7 @@ export class S3Server {
     if (isStranger && this.dialect.cutsStrangersOff) return void request.destroy();
     const body = await readBody(request);
     if (fault === 'stall') return;
+    await this.hold(name);
     if (typeof fault === 'number') return say(response, fault, errorText(fault === 503 ? 'SlowDown' : 'Scripted'));
     if (isStranger) return say(response, 403, errorText('InvalidAccessKeyId'));
     const forced = [...this.answers].find(([pattern]) => name.startsWith(pattern))?.[1];

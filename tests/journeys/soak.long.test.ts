@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { mostAcknowledged } from '../../src/archiver/archive-rounds.ts';
+import { mostAcknowledged } from '../../src/archiver/push-batch.ts';
 import { walLineSchema } from '../../src/core/wal-line.ts';
 import type { Backup } from '../../src/core/backup.ts';
 import { takeBackup } from '../../src/jobs/backup.ts';
