@@ -1,5 +1,6 @@
 import { execa } from 'execa';
 import {
+  existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -149,7 +150,8 @@ export class HistoryMachine {
 function copySpool(from: string, to: string): void {
   const current = textOf(join(from, 'current'));
   const folder = current.split(' ')[0] ?? '';
-  if (folder === '') return;
+  // It may name a folder that was lost while it was made.
+  if (folder === '' || !existsSync(join(from, folder))) return;
   rmSync(to, { recursive: true, force: true });
   mkdirSync(join(to, folder), { recursive: true });
   writeFileSync(join(to, 'current'), current);
