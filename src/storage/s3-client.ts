@@ -2,7 +2,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 import * as z from 'zod';
 import type { S3Access } from '../core/destination-access.ts';
 import { Failure } from '../core/failure.ts';
@@ -196,6 +196,8 @@ function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience, keys
   const { endpoint, region, uriStyle, ca, proxies } = access;
   if (endpoint === undefined && region === undefined) throw missing('s3-region');
   const agent = { keepAlive: true, maxSockets: 64, proxyEnv: proxyVariables(proxies) };
+  // Made once: read anew for each connection, all those certificates are some milliseconds of a core.
+  const trusting = ca === undefined ? {} : { secureContext: createSecureContext({ ca: [...rootCertificates, ca] }) };
   return new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
     region: region ?? 'us-east-1',
@@ -213,7 +215,7 @@ function makeClient(access: S3Access, { connectMs, silenceMs }: S3Patience, keys
       requestTimeout: silenceMs,
       throwOnRequestTimeout: true,
       httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) }),
+      httpsAgent: new HttpsAgent({ ...agent, ...trusting }),
     },
   });
 }
