@@ -26,13 +26,13 @@ export type PutEnd = 'stored' | 'taken';
 
 /** A body in buffers of `pieceBytes`, the last one shorter, so that none says the end by itself. */
 export async function* inPieces(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let chunks: Uint8Array[] = [];
   let copies: Uint8Array[] = [];
   let held = 0;
   const piece = (end: Uint8Array) => {
-    const whole = Buffer.concat([...copies, end]);
+    const whole = Buffer.concat([...chunks, end]);
     copies.forEach(giveBack);
-    copies = [];
-    held = 0;
+    [chunks, copies, held] = [[], [], 0];
     return whole;
   };
   for await (let chunk of body) {
@@ -41,9 +41,14 @@ export async function* inPieces(body: AsyncIterable<Uint8Array>): AsyncGenerator
       yield piece(chunk.subarray(0, room));
       chunk = chunk.subarray(room);
     }
-    // Copied: a small view would keep the whole buffer that it is cut from.
-    if (chunk.byteLength > 0) copies.push(Uint8Array.from(chunk));
+    if (chunk.byteLength === 0) continue;
     held += chunk.byteLength;
+    if (chunk.byteLength < chunk.buffer.byteLength) {
+      // A small view would keep the whole buffer that it is cut from.
+      chunk = Uint8Array.from(chunk);
+      copies.push(chunk);
+    }
+    chunks.push(chunk);
   }
   yield piece(new Uint8Array());
 }

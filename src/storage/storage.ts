@@ -39,8 +39,8 @@ export interface Storage {
    * Stores all bytes of the body or nothing, and returns when they are durable.
    *
    * Fails with `conflict` when the key exists, whatever its bytes; the existing object is durable then.
-   * An error of the body itself is passed on and leaves nothing under the key. Where a pace is given, it is asked before
-   * bytes leave for the destination.
+   * An error of the body itself is passed on and leaves nothing under the key. Chunks stay as they are until the put has ended.
+   * Where a pace is given, it is asked before bytes leave for the destination.
    */
   put(key: string, body: AsyncIterable<Uint8Array>, pace?: Pace): Promise<void>;
 

@@ -54,6 +54,17 @@ function putting(handles: Handles): void {
     expect(await all(other.list(''))).toEqual([{ key: 'a/b', sizeBytes: length }]);
   });
 
+  test('what is put stays as it is in the hands of who gave it, whatever part of its memory it is', async () => {
+    const [storage] = handles();
+    const memory = noise(300_000);
+    const [alone, part] = [new Uint8Array(memory), new Uint8Array(memory).subarray(1000, 250_000)];
+
+    await storage.put('a', bodyOf(alone, part));
+
+    expect([memory.equals(alone), memory.subarray(1000, 250_000).equals(part)]).toEqual([true, true]);
+    expect((await bytes(await storage.get('a'))).equals(Buffer.concat([alone, part]))).toBe(true);
+  });
+
   test.each(['the same bytes', 'other bytes'])('a key is written once: %s are a conflict', async (second) => {
     const [storage, other] = handles();
     await storage.put('k', bodyOf('the same bytes'));
