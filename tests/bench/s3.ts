@@ -93,13 +93,11 @@ async function benchS3(isEncrypted: boolean): Promise<void> {
     const bench = await prepareWal(Number(values.segments), { ...options, ...encryption });
     try {
       const peer = new Peer(bench, peerRepo(ceph, authority, isEncrypted));
-      await compareRuns(
-        `${what}: drain ${bench.names.length} ready segments, seconds`,
-        reach,
-        runs,
-        { name: 'ours', run: async () => (await drainOurs(bench)).seconds },
-        { name: 'pgBackRest async', run: async () => (await peer.drain()).seconds },
-      );
+      const ours = { name: 'ours', run: async () => (await drainOurs(bench)).seconds };
+      const theirs = { name: 'pgBackRest async', run: async () => (await peer.drain()).seconds };
+      // One pair that is not counted: a gateway takes a fifth longer for whoever comes first.
+      for (const side of [ours, theirs]) await side.run();
+      await compareRuns(`${what}: drain ${bench.names.length} ready segments, seconds`, reach, runs, ours, theirs);
     } finally {
       await bench.archived.repository.storage.close();
       await bench.archived.machine.destroy();
