@@ -141,7 +141,7 @@ try {
   if (['', 'wal', 'push', 'get', 'recovery'].includes(only))
     await part('wal.ts', '--segments', values.segments, '--only', only === 'wal' ? '' : only);
   if (['', 's3'].includes(only)) await part('s3.ts', '--segments', values.segments);
-  if (['', 'sftp'].includes(only)) await part('sftp.ts');
+  if (['', 'sftp'].includes(only)) await part('sftp.ts', '--segments', values.segments);
   if (['', 'listing'].includes(only)) await part('listing.ts', '--objects', values.objects);
   // What a decision costs with many stored segments: no cluster takes part in it.
   if (['', 'wal'].includes(only)) await part('decisions.ts');

@@ -5,7 +5,7 @@
  * hand: `pg_basebackup` or `zstd` and then `sftp`, durable; `sftp`, `tar` and a sync on the way back. Nothing by hand is
  * compared with a digest or a manifest.
  *
- *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/sftp.ts [--gigabytes 0.5] [--segments 40] [--runs 3]
+ *   LANDSCAPE_BACKUP_TEST_RUNTIME=<runtime> node tests/bench/sftp.ts [--gigabytes 0.5] [--segments 200] [--runs 3]
  */
 import { execa } from 'execa';
 import { createReadStream } from 'node:fs';
@@ -24,7 +24,7 @@ import { drainOurs, prepareWal } from './waiting-wal.ts';
 const { values } = parseArgs({
   options: {
     gigabytes: { type: 'string', default: '0.5' },
-    segments: { type: 'string', default: '40' },
+    segments: { type: 'string', default: '200' },
     runs: { type: 'string', default: '3' },
   },
 });
