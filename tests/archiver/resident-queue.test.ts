@@ -1,6 +1,5 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dump } from 'js-yaml';
-import { basename } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { layout } from '../../src/repository/layout.ts';
 import { credentialsFile } from '../../src/system/home.ts';
@@ -48,29 +47,17 @@ function release(name: string | undefined): void {
   held.get(name ?? '')?.resolve();
 }
 
-async function acknowledgements(): Promise<readonly string[]> {
-  const files = await readdir(at.spool, { recursive: true });
-  return files.flatMap((file) => /^([0-9A-F].*)\.hi$/.exec(basename(file))?.[1] ?? []).sort();
-}
-
-async function untilAcknowledged(wanted: readonly string[]): Promise<void> {
-  await until(`${wanted.length} are acknowledged`, async () => {
-    const known = await acknowledgements();
-    return wanted.every((name) => known.includes(name));
-  });
-}
-
 /** What is known when the archiver has looked once. */
 const looked = 64;
 
 test('one that takes long holds up nothing but itself, however many there are', async () => {
   const [slow, ...others] = names;
   release(others[0]);
-  await untilAcknowledged(others);
-  expect(await acknowledgements()).toEqual(others);
+  await at.untilAcknowledged(others);
+  expect(await at.acknowledged()).toEqual(others);
 
   release(slow);
-  await untilAcknowledged(names);
+  await at.untilAcknowledged(names);
   expect(await isStored(at, slow ?? '', { timeline: 1, number: 5 })).toBe(true);
   expect(running.sentences).toEqual(['archiving']);
 });
@@ -79,12 +66,12 @@ test('other credentials wait until what is under way has ended with those it beg
   const [slow = '', ...others] = names;
   await writeFile(credentialsFile(at.home), dump({ ...options, 's3-access-key': 'SECONDKEYOFTEST' }), { mode: 0o640 });
   release(others[0]);
-  await untilAcknowledged(others.slice(0, looked - 1));
+  await at.untilAcknowledged(others.slice(0, looked - 1));
   server.keys = new Set(['SECONDKEYOFTEST']);
-  expect(await acknowledgements()).toEqual(others.slice(0, looked - 1));
+  expect(await at.acknowledged()).toEqual(others.slice(0, looked - 1));
 
   release(slow);
-  await untilAcknowledged(names);
+  await at.untilAcknowledged(names);
   expect(running.sentences).toEqual(['archiving']);
   const puts = server.requests.filter((each) => each.startsWith('PUT ') && each.includes(slow));
   expect(puts.length).toBe(1);
@@ -98,12 +85,12 @@ test('whose the incarnation is is asked anew all the time, also with something u
   const bytes = Buffer.from(owner.bytes.toString().replace('owner-a', 'owner-b'));
   server.objects.set(key, { ...owner, bytes });
   release(others[0]);
-  await untilAcknowledged(others.slice(0, looked - 1));
+  await at.untilAcknowledged(others.slice(0, looked - 1));
   release(slow);
   await until('it has said so', async () => await Promise.resolve(running.sentences.length > 0));
 
   expect(running.sentences.at(-1)).toContain('belongs to');
-  expect(await acknowledgements()).toEqual(names.slice(0, looked));
+  expect(await at.acknowledged()).toEqual(names.slice(0, looked));
   const stored = [...server.objects.keys()].filter((each) => names.some((name) => each.includes(name)));
   expect(stored.length).toBe(looked);
 });

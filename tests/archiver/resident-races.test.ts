@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { readdir, utimes, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readArchiveState } from '../../src/system/archive-state.ts';
 import { pinSchema, settingsFile, writeOwnerState } from '../../src/system/home.ts';
@@ -29,19 +29,6 @@ afterEach(async () => {
   await other.remove();
 });
 
-async function acknowledged(unit: ResidentUnit): Promise<readonly string[]> {
-  const files = await readdir(unit.spool, { recursive: true }).catch(() => []);
-  return files.flatMap((file) => /^([0-9A-F].*)\.hi$/.exec(basename(file))?.[1] ?? []).sort();
-}
-
-async function untilAcknowledged(unit: ResidentUnit, names: readonly string[]): Promise<void> {
-  const isSo = async () => {
-    const known = await acknowledged(unit);
-    return names.every((name) => known.includes(name));
-  };
-  await until(`${names.length} files are acknowledged`, isSo, 110);
-}
-
 async function startBoth(): Promise<void> {
   running = await Promise.all([at.start(), other.start()]);
 }
@@ -56,8 +43,8 @@ test('two archivers that push the same bytes as one owner both acknowledge them,
   }
 
   await startBoth();
-  await untilAcknowledged(at, names);
-  await untilAcknowledged(other, names);
+  await at.untilAcknowledged(names);
+  await other.untilAcknowledged(names);
 
   for (const [index, name] of names.entries()) {
     expect(await isStored(at, name, { timeline: 1, number: numbers[index] ?? 0 })).toBe(true);
@@ -77,13 +64,13 @@ test('of two that push other bytes under one name one is acknowledged, and the o
   await until('one has failed', async () => (await lost()).includes(true));
   await until(
     'one is acknowledged',
-    async () => [...(await acknowledged(at)), ...(await acknowledged(other))].length > 0,
+    async () => [...(await at.acknowledged()), ...(await other.acknowledged())].length > 0,
   );
 
   const [winner, loser] = (await lost())[1] === true ? [at, other] : [other, at];
   expect(await isStored(at, name, { timeline: 1, number: 5, ...(winner === at ? {} : { fill: 'other' }) })).toBe(true);
-  expect(await acknowledged(winner)).toEqual([name]);
-  expect(await acknowledged(loser)).toEqual([]);
+  expect(await winner.acknowledged()).toEqual([name]);
+  expect(await loser.acknowledged()).toEqual([]);
   expect(await readArchiveState(loser.unit)).toMatchObject({
     name,
     kind: 'conflict',
@@ -114,10 +101,7 @@ test('a stale archiver that goes on after a failover takes nothing from the new 
 
   await startBoth();
   for (const unit of [at, other]) {
-    await untilAcknowledged(
-      unit,
-      files.filter((file) => file.unit === unit).map(({ name }) => name),
-    );
+    await unit.untilAcknowledged(files.filter((file) => file.unit === unit).map(({ name }) => name));
   }
 
   for (const { name, bytes } of files) expect((await at.stored(name)).equals(bytes)).toBe(true);
@@ -134,9 +118,9 @@ test.for([
     await utimes(path(first), time, time);
     await utimes(settingsFile(at.home), time, time);
     running = [await at.start()];
-    await untilAcknowledged(at, [first]);
+    await at.untilAcknowledged([first]);
     const second = await at.ready({ timeline: 1, number: 6 });
-    await untilAcknowledged(at, [second]);
+    await at.untilAcknowledged([second]);
 
     expect(await at.call(first)).toMatchObject(byAcknowledgement);
     expect(await at.call(second)).toMatchObject(byAcknowledgement);
@@ -184,7 +168,7 @@ describe.skipIf(process.getuid?.() !== 0)("a unit's folder on a disk of its own 
     expect(programs).toBeGreaterThan(0);
 
     await mount('remount', 'nr_inodes=1000');
-    await untilAcknowledged(at, names);
+    await at.untilAcknowledged(names);
     for (const name of names) expect(await at.call(name)).toMatchObject(byAcknowledgement);
   });
 });

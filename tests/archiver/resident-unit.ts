@@ -1,11 +1,12 @@
 import { execa } from 'execa';
-import { chmod, cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { runResident } from '../../src/archiver/resident.ts';
 import type { WalSteps } from '../../src/archiver/wal-steps.ts';
 import { readWal, walKeyIn } from '../../src/repository/wal-store.ts';
 import { machineClock } from '../../src/system/clock.ts';
 import { markOf } from '../../src/system/process-mark.ts';
+import { until } from '../setup/wait.ts';
 import { makeWalUnit, segmentBytes, type SegmentFacts, type WalUnit } from '../setup/wal-unit.ts';
 
 /** What a call of the front came to: with the acknowledgement alone, or through the program. */
@@ -29,6 +30,9 @@ export interface ResidentUnit extends WalUnit {
   startAndDie(step: string): Promise<string | undefined>;
   call(name: string, options?: { readonly cwd?: string; readonly path?: string }): Promise<Called>;
   stored(name: string): Promise<Buffer>;
+  /** The names that have an acknowledgement, in order. */
+  acknowledged(): Promise<readonly string[]>;
+  untilAcknowledged(names: readonly string[]): Promise<void>;
 }
 
 /** Makes one. */
@@ -42,12 +46,17 @@ export async function makeResidentUnit(encryption?: Readonly<Record<string, stri
   const asked = join(at.root, 'asked');
   await writeFile(join(bin, 'node'), `#!/bin/sh\n: >'${asked}'\nexit 7\n`);
   for (const program of ['archive-wal', 'node']) await chmod(join(bin, program), 0o755);
+  const spool = join(at.unit.spool, 'archive');
+  const acknowledged = async () => {
+    const files = await readdir(spool, { recursive: true }).catch(() => []);
+    return files.flatMap((file) => /^([0-9A-F].*)\.hi$/.exec(basename(file))?.[1] ?? []).sort();
+  };
   const markReady = async (name: string) => {
     await writeFile(join(status, `${name}.ready`), '');
   };
   return {
     ...at,
-    spool: join(at.unit.spool, 'archive'),
+    spool,
     ready: async (facts) => {
       const { name } = await at.segment(facts);
       await markReady(name);
@@ -100,6 +109,14 @@ export async function makeResidentUnit(encryption?: Readonly<Record<string, stri
       const chunks: Uint8Array[] = [];
       for await (const chunk of readWal(at.repository, walKeyIn(at.repository, at.place, name))) chunks.push(chunk);
       return Buffer.concat(chunks);
+    },
+    acknowledged,
+    untilAcknowledged: async (names) => {
+      const isSo = async () => {
+        const known = await acknowledged();
+        return names.every((name) => known.includes(name));
+      };
+      await until(`${names.slice(0, 5).join(', ')} of ${names.length} are acknowledged`, isSo, 110);
     },
   };
 }

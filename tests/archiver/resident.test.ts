@@ -1,6 +1,7 @@
+import { readdirSync, rmSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { dump } from 'js-yaml';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mostAcknowledged } from '../../src/archiver/push-batch.ts';
@@ -29,19 +30,6 @@ afterEach(async () => {
   await at.remove();
 });
 
-async function acknowledgements(): Promise<readonly string[]> {
-  const files = await readdir(at.spool, { recursive: true }).catch(() => []);
-  return files.flatMap((file) => /^([0-9A-F].*)\.hi$/.exec(basename(file))?.[1] ?? []).sort();
-}
-
-async function untilAcknowledged(...names: readonly string[]): Promise<void> {
-  const isSo = async () => {
-    const known = await acknowledgements();
-    return names.every((name) => known.includes(name));
-  };
-  await until(`${names.slice(0, 5).join(', ')} of ${names.length} are acknowledged`, isSo, 110);
-}
-
 async function untilSaid({ sentences }: { readonly sentences: readonly string[] }): Promise<void> {
   await until('it has said something', async () => await Promise.resolve(sentences.length > 0));
 }
@@ -50,7 +38,7 @@ async function untilSaid({ sentences }: { readonly sentences: readonly string[] 
 async function acknowledged(): Promise<string> {
   const name = await at.ready({ timeline: 1, number: 5 });
   const first = await at.start();
-  await untilAcknowledged(name);
+  await at.untilAcknowledged([name]);
   await first.stop();
   return name;
 }
@@ -63,7 +51,7 @@ test('what is ready is stored with its own bytes, and a call is done without the
   await at.markReady('00000002.history');
 
   running = await at.start();
-  await untilAcknowledged(...names, '00000002.history');
+  await at.untilAcknowledged([...names, '00000002.history']);
 
   for (const [index, name] of names.entries()) {
     expect(await isStored(at, name, { timeline: 1, number: numbers[index] ?? 0 })).toBe(true);
@@ -79,13 +67,13 @@ test('what is ready is stored encrypted, to whom the settings say at that moment
   at = await makeResidentUnit(encryptionOptions([key], [key]));
   const first = await at.ready({ timeline: 1, number: 5 });
   running = await at.start();
-  await untilAcknowledged(first);
+  await at.untilAcknowledged([first]);
   expect(await at.call(first)).toMatchObject(byAcknowledgement);
   expect(await isStored(at, first, { timeline: 1, number: 5 })).toBe(true);
 
   await writeFile(settingsFile(at.home), dump({ destination: at.url, ...encryptionOptions([next]) }));
   const second = await at.ready({ timeline: 1, number: 6 });
-  await untilAcknowledged(second);
+  await at.untilAcknowledged([second]);
   const opening = async (has: AgeKey) =>
     await openRepository(at.repository.storage, at.repository.record.id, encryptionFor([], [has]));
   const of = async (has: AgeKey) => {
@@ -97,7 +85,7 @@ test('what is ready is stored encrypted, to whom the settings say at that moment
 
   // The acknowledgement is lost: what is stored was encrypted by another key, and is the same segment all the same.
   await rm(at.unit.spool, { recursive: true });
-  await untilAcknowledged(first, second);
+  await at.untilAcknowledged([first, second]);
 });
 
 test('a call that comes before the acknowledgement waits for it', async () => {
@@ -114,7 +102,7 @@ test('acknowledgements survive the archiver, and the next one goes on with them'
 
   running = await at.start();
   const next = await at.ready({ timeline: 1, number: 6 });
-  await untilAcknowledged(name, next);
+  await at.untilAcknowledged([name, next]);
   expect(await at.call(name)).toMatchObject(byAcknowledgement);
 });
 
@@ -131,11 +119,11 @@ test('without an archiver a call does not wait: the program does the work', asyn
 test('the acknowledgement is removed when PostgreSQL has it', async () => {
   const name = await at.ready({ timeline: 1, number: 5 });
   running = await at.start();
-  await untilAcknowledged(name);
+  await at.untilAcknowledged([name]);
 
   await at.done(name);
 
-  await until('it is gone', async () => (await acknowledgements()).length === 0);
+  await until('it is gone', async () => (await at.acknowledged()).length === 0);
 });
 
 const staleness: Readonly<Record<string, (name: string) => Promise<void>>> = {
@@ -209,7 +197,7 @@ test('an archiver that finds another owner state gives no old acknowledgement on
   await untilSaid(running);
 
   expect(running.sentences[0]).toContain('belongs to 15-main of test-host, not to this unit');
-  expect(await acknowledgements()).toEqual([]);
+  expect(await at.acknowledged()).toEqual([]);
   expect(await at.call(name)).toMatchObject(byProgram);
 });
 
@@ -226,7 +214,7 @@ test('while the destination is away nobody waits, and what waits is stored when 
 
   await noteArchiveFailure(at.unit, name, new Error('away'), new Date());
   await rename(`${at.destination}.away`, at.destination);
-  await untilAcknowledged(name);
+  await at.untilAcknowledged([name]);
   expect(await at.call(name)).toMatchObject(byAcknowledgement);
   await until('the state says so', async () => (await readArchiveState(at.unit))?.state === 'ok');
   await until('it says so', async () => await Promise.resolve(running?.sentences.at(-1) === 'archiving'));
@@ -240,11 +228,11 @@ test('behind a file that is refused nothing is begun, and PostgreSQL asking itse
   await untilSaid(running);
 
   expect(running.sentences[0]).toContain('it belongs to the cluster 42');
-  expect((await acknowledgements()).length).toBeLessThan(5);
+  expect((await at.acknowledged()).length).toBeLessThan(5);
   expect(await at.call(bad)).toMatchObject(byProgram);
 
   await at.done(bad);
-  await untilAcknowledged(...names);
+  await at.untilAcknowledged(names);
 });
 
 test('a file that is stored already with other bytes is never acknowledged', async () => {
@@ -255,21 +243,21 @@ test('a file that is stored already with other bytes is never acknowledged', asy
   await untilSaid(running);
 
   expect(running.sentences[0]).toContain('is stored already with other bytes');
-  expect(await acknowledgements()).toEqual([]);
+  expect(await at.acknowledged()).toEqual([]);
   expect(await at.call(name)).toMatchObject(byProgram);
 });
 
 test('a queue that is moved away with its directory and made anew is watched again', async () => {
   running = await at.start();
   const first = await at.ready({ timeline: 1, number: 5 });
-  await untilAcknowledged(first);
+  await at.untilAcknowledged([first]);
   await rename(join(at.dataDirectory, 'pg_wal'), join(at.root, 'aside'));
   await mkdir(join(at.dataDirectory, 'pg_wal', 'archive_status'), { recursive: true });
 
   const second = await at.ready({ timeline: 1, number: 6 });
 
-  await untilAcknowledged(second);
-  expect(await acknowledgements()).toEqual([second]);
+  await at.untilAcknowledged([second]);
+  expect(await at.acknowledged()).toEqual([second]);
 });
 
 test('a spool that can not be written is taken out of service, and a call does not wait for it', async () => {
@@ -285,7 +273,7 @@ test('a spool that can not be written is taken out of service, and a call does n
   expect(called).toMatchObject(byProgram);
   expect(called.seconds).toBeLessThan(2);
   isFull = false;
-  await untilAcknowledged(name);
+  await at.untilAcknowledged([name]);
   expect(await at.call(name)).toMatchObject(byAcknowledgement);
 });
 
@@ -298,12 +286,12 @@ test('at most so many acknowledgements wait that the spool stays small', { timeo
     names.push(name);
   }
   running = await at.start();
-  await untilAcknowledged(...names.slice(0, mostAcknowledged));
+  await at.untilAcknowledged(names.slice(0, mostAcknowledged));
   await sleep(300);
-  expect(await acknowledgements()).toEqual(names.slice(0, mostAcknowledged));
+  expect(await at.acknowledged()).toEqual(names.slice(0, mostAcknowledged));
 
   for (const name of names.slice(0, 20)) await at.done(name);
-  await untilAcknowledged(...names.slice(20));
+  await at.untilAcknowledged(names.slice(20));
 });
 
 test.for(walSteps)('an archiver that is killed at "%s" leaves nothing that is not true', async (step) => {
@@ -312,7 +300,7 @@ test.for(walSteps)('an archiver that is killed at "%s" leaves nothing that is no
   for (const each of facts) ready.push(await at.ready(each));
   if (step === 'forgotten') {
     const first = await at.start();
-    await untilAcknowledged(...ready);
+    await at.untilAcknowledged(ready);
     await first.stop();
     await at.done(ready.shift() ?? '');
     facts.shift();
@@ -326,9 +314,25 @@ test.for(walSteps)('an archiver that is killed at "%s" leaves nothing that is no
     if (called.exitCode === 0) expect(await isStored(at, name, facts[index] ?? { timeline: 1, number: 0 })).toBe(true);
   }
   running = await at.start();
-  await untilAcknowledged(...ready);
+  await at.untilAcknowledged(ready);
   for (const [index, name] of ready.entries()) {
     expect(await at.call(name)).toMatchObject(byAcknowledgement);
     expect(await isStored(at, name, facts[index] ?? { timeline: 1, number: 0 })).toBe(true);
   }
+});
+
+test('a file whose acknowledgement does not hold is stored again with the next look at the queue, and not at once', async () => {
+  await at.ready({ timeline: 1, number: 5 });
+  const stored: number[] = [];
+  running = await at.start((step) => {
+    if (step === 'file stored') stored.push(performance.now());
+    if (step !== 'acknowledged') return;
+    for (const file of readdirSync(at.spool, { recursive: true, encoding: 'utf8' })) {
+      if (/\/[0-9A-F]+\.(lo|hi)$/.test(file)) rmSync(join(at.spool, file));
+    }
+  });
+  await until('it was stored twice', async () => await Promise.resolve(stored.length > 1));
+
+  // Between two looks are two seconds, where nothing in the queue has changed.
+  expect((stored[1] ?? 0) - (stored[0] ?? 0)).toBeGreaterThan(1000);
 });
