@@ -171,17 +171,12 @@ export class ArchiveRounds {
   async #pushAll(begun: PushSession, first: Batch, goes: () => void): Promise<boolean> {
     let session = begun;
     let batch = first;
-    const storedNames = new Set<string>();
     const waitingOf = ({ names }: Batch): Waiting => ({ names, atOnce: atOnceOf(session, names) });
     const { stored, failure } = await pushQueue({
       first: waitingOf(first),
-      push: async (name) => {
-        const end = await this.#bounded(archivingText(name.name), pushWal(session, name));
-        if (end !== 'changed') storedNames.add(name.name);
-        return end;
-      },
+      push: async (name) => await this.#bounded(archivingText(name.name), pushWal(session, name)),
       more: async (underWay, storedSoFar) => {
-        const next = await this.#next(session, underWay, storedNames);
+        const next = await this.#next(session, underWay);
         if (next === undefined) return nothing;
         ({ session, batch } = next);
         if (storedSoFar > 0 && batch.names.length > 0) {
@@ -204,21 +199,18 @@ export class ArchiveRounds {
 
   /**
    * What comes next, and the session for it. `undefined` where all that is under way has to end first: this unit is somebody
-   * else now or its settings want another destination, and what was stored and waits again does not wait for that alone.
+   * else now, or its settings want another destination.
    */
   async #next(
-    { spool, dataDirectory, ...session }: PushSession,
+    session: PushSession,
     underWay: ReadonlySet<string>,
-    stored: Set<string>,
   ): Promise<{ readonly session: PushSession; readonly batch: Batch } | undefined> {
+    const { spool, dataDirectory } = session;
     if (!spool.isInForce()) return undefined;
-    const waiting = await this.#readWaiting(spool, dataDirectory);
-    const names = new Set(waiting.map(({ name }) => name));
-    for (const name of stored) if (!names.has(name)) stored.delete(name);
-    const batch = batchOf(spool, dataDirectory, waiting, underWay);
-    if (batch.names.length === 0) return { session: { ...session, spool, dataDirectory }, batch };
-    if (batch.names.some(({ name }) => stored.has(name))) return undefined;
-    this.#failed = batch.names[0]?.name;
+    const batch = batchOf(spool, dataDirectory, await this.#readWaiting(spool, dataDirectory), underWay);
+    const [oldest] = batch.names;
+    if (oldest === undefined) return { session, batch };
+    this.#failed = oldest.name;
     const renewed = await this.#bounded(whatFor(batch), this.#openSession(spool, dataDirectory, true));
     return renewed === undefined ? undefined : { session: renewed, batch };
   }

@@ -44,8 +44,9 @@ export function walPath(dataDirectory: string, name: string): string {
 /**
  * Stores one WAL file that PostgreSQL wants archived, and acknowledges it in the spool when it is durable.
  *
- * `changed`: the file is not the one that was looked at any more (PostgreSQL recycles what is archived); nothing is
- * acknowledged then. Fails as `archiveFile` does, and with `refused` when the spool is not in force any more.
+ * `changed`: the file is not the one that was looked at any more (PostgreSQL recycles what is archived), or its acknowledgement
+ * does not hold; nothing is acknowledged then. Fails as `archiveFile` does, and with `refused` when the spool is not in force any
+ * more.
  */
 export async function pushWal(session: PushSession, name: WalName): Promise<Stored | 'changed'> {
   const { owner, spool, step } = session;
@@ -65,7 +66,8 @@ export async function pushWal(session: PushSession, name: WalName): Promise<Stor
   step('file stored');
   if (!isSameState(state, stateOf(path))) return 'changed';
   spool.acknowledge(name.name, state);
-  return stored;
+  // Whoever looks again at once would store it again, and again.
+  return spool.isAcknowledged(name.name, state) ? stored : 'changed';
 }
 
 /** What storing a WAL file takes. */
