@@ -1,5 +1,6 @@
-import { chmod, cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeAtomically } from '../../src/system/files.ts';
 import type { Machine } from './machine.ts';
 
 /** A runtime that a test may break: fronts and bundles are copies, Node is a link. */
@@ -44,12 +45,16 @@ export async function makeOwnRuntime(machine: Machine): Promise<OwnRuntime> {
       const bundle = join(path, 'lib', `${program}.js`);
       const whole = await readFile(bundle, 'utf8');
       const change = bundleFaults[fault];
+      // A program that starts in that moment finds the one or the other: an empty bundle would be a fault of its own.
+      const replace = async (text: string) => {
+        await writeAtomically(bundle, text, 0o644);
+      };
       if (change === undefined) await rm(bundle);
-      else await writeFile(bundle, change(whole));
+      else await replace(change(whole));
       try {
         return await work();
       } finally {
-        await writeFile(bundle, whole);
+        await replace(whole);
       }
     },
   };
