@@ -123,7 +123,7 @@ class CopyRun {
       const part = this.#parts.get(key);
       if (!isProvable(key, part)) continue;
       this.#failIfStopped();
-      await several.begin(async () => {
+      await beginSized(several, sizeBytes, async () => {
         await this.#prove(key, part);
         objects += 1;
         bytes += sizeBytes;
@@ -188,13 +188,10 @@ class CopyRun {
       if (copyClass(key) !== 'data' || there === sizeBytes || this.#damaged.has(key) || !isWanted(key)) continue;
       this.#failIfStopped();
       this.#failIfEnough();
-      const isLarge = sizeBytes > smallBytes;
-      if (isLarge) await several.end();
-      await several.begin(async () => {
+      await beginSized(several, sizeBytes, async () => {
         if (there === undefined) await this.#object(key);
         else await proveSame(this.#sides, key);
       });
-      if (isLarge) await several.end();
     }
     await several.end();
   }
@@ -270,6 +267,14 @@ class CopyRun {
     if (!this.#watch.signal.aborted) return;
     throw new Failure('machine', 'the copy was stopped', { hint: 'The same copy again goes on where it ended.' });
   }
+}
+
+/** Begins work with an object beside other small ones, or with nothing else under way. */
+async function beginSized(several: AtOnce, sizeBytes: number, work: () => Promise<void>): Promise<void> {
+  const isLarge = sizeBytes > smallBytes;
+  if (isLarge) await several.end();
+  await several.begin(work);
+  if (isLarge) await several.end();
 }
 
 /** What says which data counts goes before the record that makes it count, the newest first: older ones may speak of what is gone. */
