@@ -5,6 +5,7 @@ import { identifySystem } from '../postgres/backup-way.ts';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
 import { withLowLevelBackup } from '../postgres/low-level/backup.ts';
+import { usedUp } from '../system/memory.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { compressed } from '../repository/compress.ts';
 import { storeObject, storeParts } from '../repository/parts.ts';
@@ -63,6 +64,7 @@ async function store({ repository, folder, report }: CopyRequest, backup: Runnin
       sent += chunk.byteLength;
       tell(backup.plainBytes(), `${formatBytes(sent)} sent`);
       yield chunk;
+      usedUp(chunk.byteLength);
     }
   };
   const archives: BackupArchive[] = [];

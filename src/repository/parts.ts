@@ -4,6 +4,7 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { readGeneration } from './layout.ts';
 import type { Repository } from './repository.ts';
 import { readReplaced, takeReplaced } from './rewraps.ts';
+import { usedUp } from '../system/memory.ts';
 import { encryptedForm, openedForm, proveObjectOpens, storedName } from './stored-form.ts';
 
 /**
@@ -126,6 +127,7 @@ export async function* asRecorded(
     hash.update(chunk);
     sizeBytes += chunk.byteLength;
     yield chunk;
+    usedUp(chunk.byteLength);
   }
   if (sizeBytes === part.sizeBytes && hash.digest('hex') === part.sha256) return;
   throw new Failure('damaged', `the object ${key} is not the bytes that were stored`, {

@@ -1,13 +1,12 @@
-import { execa } from 'execa';
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { settingsFile } from '../../src/system/home.ts';
 import { readCatalogue } from '../../src/repository/catalogue.ts';
 import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import { changeRules, legacyRules } from '../setup/hba.ts';
 import { becomeOwner } from '../setup/machine.ts';
+import { runForPeak } from '../setup/peak-memory.ts';
 
 let archived: ArchivedCluster;
 
@@ -25,31 +24,18 @@ afterAll(async () => {
   await archived.machine.destroy();
 });
 
-/** The most memory that a process has had so far, in bytes; `undefined` when it has ended. */
-async function peak(pid: number): Promise<number | undefined> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-}
-
 async function expectLittleMemory(): Promise<void> {
   const { machine, repository, place } = archived;
   const program = join(machine.runtime, 'bin', 'landscape-backup');
-  const running = execa(program, ['backup', '--home', machine.home], { env: machine.env, cwd: '/', reject: false });
-  let most = 0;
-  for (let bytes: number | undefined = 1; bytes !== undefined; bytes = await peak(running.pid ?? 0)) {
-    most = Math.max(most, bytes);
-    await sleep(50);
-  }
-  const { exitCode, stderr } = await running;
+  const { exitCode, stderr, mostBytes } = await runForPeak(program, ['backup', '--home', machine.home], machine.env);
 
   expect(exitCode, stderr).toBe(0);
   const [incarnation] = (await readCatalogue(repository, place.systemIdentifier)).incarnations;
   const backup = incarnation?.backups.at(-1);
   expect(backup?.storedBytes).toBeGreaterThan(1_000_000_000);
   expect(backup?.archives[0]?.parts.length).toBeGreaterThan(3);
-  expect(most).toBeGreaterThan(20_000_000);
-  expect(most).toBeLessThan(200_000_000);
+  expect(mostBytes).toBeGreaterThan(20_000_000);
+  expect(mostBytes).toBeLessThan(200_000_000);
 }
 
 test('a gigabyte that does not compress is backed up in less than 200 MB of memory', async () => {
