@@ -8,7 +8,7 @@
  *     [--only data | wal | push | get | recovery | s3 | sftp | listing]
  */
 import { execa } from 'execa';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -128,9 +128,11 @@ async function asRoot(command: string, args: readonly string[]): Promise<void> {
   if (process.getuid?.() === 0) await execa(command, args);
 }
 
-/** A part that is a process of its own: most go on as the clusters' owner. */
+/** A part that is a process of its own: most go on as the clusters' owner. All have the memory that our commands have. */
 async function part(program: string, ...args: readonly string[]): Promise<void> {
-  const all = [join(import.meta.dirname, program), ...args, '--runs', values.runs];
+  const front = await readFile(join(import.meta.dirname, '..', '..', 'charm', 'bin', 'landscape-backup'), 'utf8');
+  const flags = [...front.matchAll(/ (--[a-z-]+(?:=\d+)?)(?= )/g)].map(([, flag]) => flag ?? '');
+  const all = [...flags, join(import.meta.dirname, program), ...args, '--runs', values.runs];
   await execa(process.execPath, all, { stdio: 'inherit' });
 }
 
