@@ -161,6 +161,7 @@ export async function putSpooled(
   try {
     for await (const piece of pieces) {
       await spool.write(piece);
+      giveBack(piece);
       if (spool.sizeBytes > mostInOneRequest) throw tooLong(bucket, key, mostInOneRequest);
     }
     const digest = spool.digest();

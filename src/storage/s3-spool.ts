@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { Failure } from '../core/failure.ts';
 import { errorCode, randomName } from '../system/files.ts';
 import { makePrivateFolder } from '../system/home.ts';
+import { usedUp } from '../system/memory.ts';
 import { atPace, type Pace } from './pace.ts';
 
 const readBytes = 1024 * 1024;
@@ -69,6 +70,7 @@ export class Spool {
       if (bytesRead === 0) return;
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
+      usedUp(bytesRead);
     }
   }
 
