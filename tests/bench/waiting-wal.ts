@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { layout } from '../../src/repository/layout.ts';
 import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
 import type { DestinationOptions } from '../setup/destinations.ts';
+import { residentPeak } from '../setup/peak-memory.ts';
 import { makeRecovery, type TestRecovery } from '../setup/recovery.ts';
 
 /** A cluster that is down, and its WAL that nobody has archived yet. */
@@ -100,8 +101,8 @@ export async function drainOurs(bench: WaitingWal): Promise<{ seconds: number; p
     return there.includes(last) && there.filter((name) => /^[0-9A-F].*\.hi$/.test(name)).length >= bench.names.length;
   });
   const seconds = (performance.now() - began) / 1000;
-  const status = await readFile(`/proc/${archiver.pid ?? 0}/status`, 'utf8');
+  const peakBytes = (await residentPeak(archiver.pid ?? 0)) ?? 0;
   archiver.kill('SIGTERM');
   await archiver;
-  return { seconds, peakMiB: Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024 };
+  return { seconds, peakMiB: peakBytes / 1024 ** 2 };
 }

@@ -1,13 +1,12 @@
-import { appendFile, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 import { z } from 'zod';
-import { settingsFile } from '../../src/system/home.ts';
-import { makeArchivedCluster, type ArchivedCluster } from '../setup/archived-cluster.ts';
+import type { ArchivedCluster } from '../setup/archived-cluster.ts';
 import { startCeph } from '../setup/ceph.ts';
 import type { DestinationOptions } from '../setup/destinations.ts';
 import { becomeOwner } from '../setup/machine.ts';
-import { runForPeak } from '../setup/peak-memory.ts';
+import { makeNoisyCluster, runInLittleMemory } from '../setup/noise.ts';
 import { startSshd } from '../setup/sshd.ts';
 import { makeBucket } from '../storage/s3-site.ts';
 
@@ -41,17 +40,7 @@ describe.each([
   beforeAll(async () => {
     becomeOwner();
     site = await start();
-    archived = await makeArchivedCluster({
-      archiving: false,
-      segmentMiB: 16,
-      destination: site.options,
-      settings: { max_wal_size: '2GB' },
-    });
-    await appendFile(settingsFile(archived.machine.home), 'wal-archiving: false\n');
-    await archived.server.sql('CREATE EXTENSION pgcrypto');
-    await archived.server.sql(
-      'CREATE TABLE noise AS SELECT gen_random_bytes(1000) AS b FROM generate_series(1, 600000)',
-    );
+    archived = await makeNoisyCluster(600_000, site.options);
   }, 600_000);
 
   afterAll(async () => {
@@ -60,24 +49,14 @@ describe.each([
     await site.stop();
   });
 
-  /** Runs a command and gives back what it told. */
-  async function expectLittle(...args: readonly string[]): Promise<string> {
-    const { machine } = archived;
-    const program = join(machine.runtime, 'bin', 'landscape-backup');
-    const ended = await runForPeak(program, [...args, '--home', machine.home, '--format', 'json'], machine.env);
-    expect(ended.exitCode, ended.stderr + ended.stdout).toBe(0);
-    expect(ended.mostBytes).toBeGreaterThan(20_000_000);
-    expect(ended.mostBytes).toBeLessThan(200_000_000);
-    return ended.stdout;
-  }
-
   test('takes what does not compress, and gives it to a copy, in less than 200 MB of memory', async () => {
-    await expectLittle('backup');
+    const { machine } = archived;
+    await runInLittleMemory(machine, ['backup']);
 
-    const place = join(archived.machine.root, 'copy');
+    const place = join(machine.root, 'copy');
     await mkdir(place);
     const copy = ['copy-repository', `--to=file://${place}`];
-    const { plan } = planSchema.parse(JSON.parse(await expectLittle(...copy)));
-    await expectLittle(...copy, `--confirm=${plan.id}`);
+    const { plan } = planSchema.parse(await runInLittleMemory(machine, copy));
+    await runInLittleMemory(machine, [...copy, `--confirm=${plan.id}`]);
   }, 600_000);
 });

@@ -18,7 +18,7 @@ export async function runForPeak(
 ): Promise<Peaked> {
   const running = execa(program, args, { env, cwd: '/', reject: false });
   let mostBytes = 0;
-  for (let bytes: number | undefined = 1; bytes !== undefined; bytes = await peak(running.pid ?? 0)) {
+  for (let bytes: number | undefined = 1; bytes !== undefined; bytes = await residentPeak(running.pid ?? 0)) {
     mostBytes = Math.max(mostBytes, bytes);
     await sleep(50);
   }
@@ -26,8 +26,8 @@ export async function runForPeak(
   return { exitCode, stdout, stderr, mostBytes };
 }
 
-/** The most memory that a process has had so far; `undefined` when it has ended. */
-async function peak(pid: number): Promise<number | undefined> {
+/** The most memory that a process has had resident so far, in bytes; `undefined` when it has ended. */
+export async function residentPeak(pid: number): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
