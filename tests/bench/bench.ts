@@ -128,12 +128,16 @@ async function asRoot(command: string, args: readonly string[]): Promise<void> {
   if (process.getuid?.() === 0) await execa(command, args);
 }
 
-/** A part that is a process of its own: most go on as the clusters' owner. All have the memory that our commands have. */
-async function part(program: string, ...args: readonly string[]): Promise<void> {
-  const front = await readFile(join(import.meta.dirname, '..', '..', 'charm', 'bin', 'landscape-backup'), 'utf8');
-  const flags = [...front.matchAll(/ (--[a-z-]+(?:=\d+)?)(?= )/g)].map(([, flag]) => flag ?? '');
+/** A part that is a process of its own: most go on as the clusters' owner. */
+async function part(program: string, args: readonly string[], flags: readonly string[] = []): Promise<void> {
   const all = [...flags, join(import.meta.dirname, program), ...args, '--runs', values.runs];
   await execa(process.execPath, all, { stdio: 'inherit' });
+}
+
+/** The flags of Node that our commands run with, for a part that moves bytes in its own process. */
+async function commandFlags(): Promise<readonly string[]> {
+  const front = await readFile(join(import.meta.dirname, '..', '..', 'charm', 'bin', 'landscape-backup'), 'utf8');
+  return [...front.matchAll(/ (--[a-z-]+(?:=\d+)?)(?= )/g)].map(([, flag]) => flag ?? '');
 }
 
 const { only } = values;
@@ -141,12 +145,12 @@ const removeRuntime = await setup();
 try {
   if (['', 'data'].includes(only)) await benchAllData();
   if (['', 'wal', 'push', 'get', 'recovery'].includes(only))
-    await part('wal.ts', '--segments', values.segments, '--only', only === 'wal' ? '' : only);
-  if (['', 's3'].includes(only)) await part('s3.ts', '--segments', values.segments);
-  if (['', 'sftp'].includes(only)) await part('sftp.ts', '--segments', values.segments);
-  if (['', 'listing'].includes(only)) await part('listing.ts', '--objects', values.objects);
+    await part('wal.ts', ['--segments', values.segments, '--only', only === 'wal' ? '' : only]);
+  if (['', 's3'].includes(only)) await part('s3.ts', ['--segments', values.segments]);
+  if (['', 'sftp'].includes(only)) await part('sftp.ts', ['--segments', values.segments], await commandFlags());
+  if (['', 'listing'].includes(only)) await part('listing.ts', ['--objects', values.objects]);
   // What a decision costs with many stored segments: no cluster takes part in it.
-  if (['', 'wal'].includes(only)) await part('decisions.ts');
+  if (['', 'wal'].includes(only)) await part('decisions.ts', []);
 } finally {
   await removeRuntime();
 }
