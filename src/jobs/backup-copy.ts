@@ -5,11 +5,11 @@ import { identifySystem } from '../postgres/backup-way.ts';
 import { withBaseBackup, type BaseBackupEnd, type RunningBaseBackup } from '../postgres/base-backup.ts';
 import type { BaseBackupRequest, Compression } from '../postgres/base-backup-command.ts';
 import { withLowLevelBackup } from '../postgres/low-level/backup.ts';
-import { usedUp } from '../system/memory.ts';
 import type { Cluster } from '../postgres/cluster.ts';
 import { compressed } from '../repository/compress.ts';
 import { storeObject, storeParts } from '../repository/parts.ts';
 import type { Repository } from '../repository/repository.ts';
+import { usedUp } from '../system/memory.ts';
 import { makeMeter, type ReportProgress } from './job-progress.ts';
 
 /** Large enough that a backup of a terabyte is some thousand objects, small enough to be sent again. */

@@ -4,8 +4,8 @@ import { Failure, isFailure } from '../core/failure.ts';
 import { readGeneration } from './layout.ts';
 import type { Repository } from './repository.ts';
 import { readReplaced, takeReplaced } from './rewraps.ts';
-import { usedUp } from '../system/memory.ts';
 import { encryptedForm, openedForm, proveObjectOpens, storedName } from './stored-form.ts';
+import { usedUp } from '../system/memory.ts';
 
 /**
  * Stores a stream as parts `<name>.00001`, `<name>.00002`, … below a prefix; they concatenate to the stream, or to one age

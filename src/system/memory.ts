@@ -19,8 +19,8 @@ let passed = 0;
  * Counts bytes that a socket or a file has given and that are used up, and every few MiB frees what nobody holds of them.
  *
  * What a socket reads lies outside the heap, and reading makes V8 look for what is free there only when tens of MiB have piled
- * up, and then through all of the program. A look at what is young alone is a fraction of that. Without `--expose-gc`, which
- * the fronts in `charm/bin` give to programs that move much, nothing is done.
+ * up, and then through all of the program. A look at what is young alone is a fraction of that. Nothing is done in programs
+ * without `--expose-gc`, which `charm/bin/landscape-backup` gives.
  */
 export function usedUp(bytes: number): void {
   passed += bytes;
