@@ -31,18 +31,19 @@ export async function claim(repository: Repository, incarnation: number, ownerId
   });
 }
 
-/** Stores a backup of several parts with its record. */
+/** Stores a backup of three parts with its record. */
 export async function storeWholeBackup(
   repository: Repository,
   sketch: Parameters<typeof built>[0],
   where: Place = place,
+  partBytes = 1000,
 ): Promise<Backup> {
   const sketched = built(sketch);
   const folder = layout.backup(where, sketched.id);
   const body = async function* () {
-    yield noise(3000, sketch.segment);
+    yield noise(3 * partBytes, sketch.segment);
   };
-  const parts = [...(await storeParts(repository, folder, 'base.tar.zst', body(), 1000))];
+  const parts = [...(await storeParts(repository, folder, 'base.tar.zst', body(), partBytes))];
   const manifest = await storeObject(repository, folder, 'backup_manifest', bytesOf(`manifest of ${sketched.id}`));
   const whole: Backup = {
     ...sketched,

@@ -55,6 +55,29 @@ function damage(objects: Map<string, Uint8Array>, key: string): void {
   objects.set(key, bytes);
 }
 
+/** Passes an object on, and counts it from its first byte to its last where it is so long. */
+async function* countingLarge(
+  body: AsyncIterable<Uint8Array>,
+  longest: number,
+  reading: { now: number; ever: number; most: number },
+): AsyncIterable<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    sizeBytes += chunk.byteLength;
+  }
+  const isLarge = sizeBytes >= longest;
+  if (isLarge)
+    [reading.now, reading.ever, reading.most] = [
+      reading.now + 1,
+      reading.ever + 1,
+      Math.max(reading.most, reading.now + 1),
+    ];
+  for (const chunk of chunks) yield await Promise.resolve(chunk);
+  if (isLarge) reading.now -= 1;
+}
+
 describe('a copy', () => {
   test('holds byte for byte what counts, and is the same repository', async () => {
     const copied = await copy();
@@ -110,6 +133,20 @@ describe('a copy', () => {
     expect(Math.max(...data.map(at))).toBeLessThan(Math.min(...records.map(at)));
     expect(Math.max(...records.map(at))).toBeLessThan(at('README.txt'));
     expect(order.slice(-2)).toEqual(['put repository.json', 'remove copy.json']);
+  });
+
+  test('takes large objects one at a time, and reads them back so', async () => {
+    const partBytes = 9 * 1024 * 1024;
+    await storeWholeBackup(original.repository, { daysAgo: 1, segment: 5 }, place, partBytes);
+    const reading = { now: 0, ever: 0, most: 0 };
+    const counted = (storage: Storage): Storage => ({
+      ...storage,
+      get: async (key, range) => countingLarge(await storage.get(key, range), partBytes, reading),
+    });
+
+    await copy(counted(there.open()), await openRepository(counted(original.repository.storage), undefined));
+
+    expect(reading).toEqual({ now: 0, ever: 6, most: 1 });
   });
 
   test('that is run again brings what is new and touches nothing else', async () => {
